@@ -1,0 +1,94 @@
+"""Named situations. Every message says subject, value, verdict: "capture 3f0a…: 412 bytes, not an image".
+
+The library raises these and nothing vaguer for what a caller can meet; ``serving.errors`` and ``clarity.cli``
+translate them once. No message carries a patient's name, e-mail or phone.
+"""
+
+
+class ClarityError(Exception):
+    """Base of every situation that Clarity names."""
+
+
+# configuration and environment
+class ParameterError(ClarityError):
+    """A key or value of the configuration is unknown or out of range."""
+
+
+class SettingsError(ClarityError):
+    """An address or a secret is missing from the environment or malformed."""
+
+
+class StackError(ClarityError):
+    """A part of the local stack could not be started, reached or stopped."""
+
+
+# photographs
+class UnreadableImage(ClarityError):
+    """The bytes are not an image that Clarity can decode: empty, truncated, or another kind of file."""
+
+
+class ImageTooLarge(UnreadableImage):
+    """More bytes or pixels than the configuration admits; refused before decoding."""
+
+
+class NotFundus(ClarityError):
+    """The image decodes, and no fundus field of view is found in it."""
+
+
+class Ungradable(ClarityError):
+    """The quality gate refuses the capture. Never reported as "no DR"."""
+
+
+# data
+class ManifestError(ClarityError):
+    """A source's table or the manifest lacks a column, has an unknown grade, or contradicts itself."""
+
+
+class SourceError(ClarityError):
+    """A data source is absent, unreadable, or not in the layout that its adapter knows."""
+
+
+class TooManyBad(ClarityError):
+    """More than the configured share of photographs is bad: the data set's version does not change."""
+
+
+class LeakError(ClarityError):
+    """One patient, or one near-duplicate photograph, stands on two sides of the split."""
+
+
+class WorkspaceError(ClarityError):
+    """A DVC command failed, or the workspace is in use or not initialised."""
+
+
+# models
+class WeightsUnavailable(ClarityError):
+    """Starting weights could not be had (offline, missing file, missing extra). Says what can be had instead."""
+
+
+class BundleError(ClarityError):
+    """A bundle is incomplete, corrupted, or its imaging fingerprint is not this code's."""
+
+
+class InferenceError(ClarityError):
+    """The engine gave something that is not a result: NaN, or a map of the wrong shape. Never a grade."""
+
+
+class NoChampion(ClarityError):
+    """No model version is promoted."""
+
+
+class GateRefused(ClarityError):
+    """The promotion gate refused a challenger, with its reasons."""
+
+
+# services
+class StorageError(ClarityError):
+    """PostgreSQL or the object store could not be reached or refused an operation."""
+
+
+class InboxError(ClarityError):
+    """An object in the inbox cannot be attributed to a patient and an eye."""
+
+
+class AlreadyRunning(ClarityError):
+    """Another night of screening, or another writer of this workspace, holds the lock."""

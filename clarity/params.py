@@ -1,0 +1,203 @@
+"""Typed view of ``conf/pipeline.yaml``: every key known, unknown keys refused with the nearest known name.
+
+``load("conf/pipeline.yaml", "conf/smoke.yaml")`` reads the first file whole and lays the others on top.
+"""
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from clarity.errors import ParameterError
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+class IngestParams(_Section):
+    max_bad_share: float = Field(ge=0, le=1)
+    near_duplicate_bits: int = Field(ge=0, le=16)
+    jobs: int = Field(ge=0)
+
+
+class ImagingParams(_Section):
+    """Parameters of the imaging chain: all of them, and nothing else, enter its fingerprint."""
+
+    size: int = Field(ge=32, le=4096)
+    clahe_clip_limit: float = Field(ge=0)
+    clahe_tiles: int = Field(ge=1, le=64)
+    max_bytes: int = Field(gt=0)
+    max_pixels: int = Field(gt=0)
+
+
+class QualityParams(_Section):
+    min_score: float = Field(ge=0, le=1)
+    min_brightness: float = Field(ge=0, le=1)
+    max_brightness: float = Field(ge=0, le=1)
+    min_sharpness: float = Field(ge=0)
+    min_visible: float = Field(ge=0, le=1)
+
+
+class SplitParams(_Section):
+    validation: float = Field(gt=0, lt=1)
+    test: float = Field(gt=0, lt=1)
+    salt: str
+
+
+class ModelParams(_Section):
+    name: str
+    backbone: Literal["resnet50", "efficientnet_lite0"]
+    weights: str
+    dropout: float = Field(ge=0, lt=1)
+
+
+class TrainParams(_Section):
+    seed: int
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=2)
+    learning_rate: float = Field(gt=0)
+    weight_decay: float = Field(ge=0)
+    warmup_share: float = Field(ge=0, lt=1)
+    loss: Literal["cross_entropy", "ordinal", "expected_grade"]
+    class_weights: bool
+    patience: int = Field(ge=1)
+    precision: Literal["auto", "32-true", "bf16-mixed"]
+    channels_last: bool
+    workers: int = Field(ge=0)
+    accelerator: str
+    devices: int | str
+    strategy: str
+    flip: bool
+    rotate_degrees: float = Field(ge=0, le=180)
+    scale: float = Field(ge=0, lt=1)
+    brightness: float = Field(ge=0, lt=1)
+    contrast: float = Field(ge=0, lt=1)
+
+
+class EvaluateParams(_Section):
+    bootstrap: int = Field(ge=10)
+    calibration_bins: int = Field(ge=2)
+    target_sensitivity: float = Field(gt=0, le=1)
+    decision: Literal["expected", "argmax"]
+    error_examples: int = Field(ge=0)
+
+
+class GateParams(_Section):
+    min_qwk: float
+    min_auroc_referable: float
+    min_sensitivity: float
+    min_specificity: float
+    above_chance: bool
+    bootstrap: int = Field(ge=10)
+    max_qwk_drop: float = Field(ge=0)
+    note: str
+
+
+class ScreeningParams(_Section):
+    batch_size: int = Field(ge=1)
+    inbox: str
+    overlay_size: int = Field(ge=64)
+    batch_retries: int = Field(ge=0)
+
+
+class ServingParams(_Section):
+    host: str
+    port: int = Field(ge=0, le=65535)
+    workers: int = Field(ge=1)
+    max_batch_size: int = Field(ge=1)
+    batch_timeout_s: float = Field(ge=0)
+    timeout_s: float = Field(gt=0)
+    max_upload_bytes: int = Field(gt=0)
+
+
+class PhantomParams(_Section):
+    count: int = Field(ge=1)
+    patients_share_both_eyes: float = Field(ge=0, le=1)
+    size: int = Field(ge=64, le=4096)
+    seed: int
+    poor_quality_share: float = Field(ge=0, le=1)
+
+
+class Params(_Section):
+    """The whole configuration, a section a package."""
+
+    ingest: IngestParams
+    imaging: ImagingParams
+    quality: QualityParams
+    split: SplitParams
+    model: ModelParams
+    train: TrainParams
+    evaluate: EvaluateParams
+    gate: GateParams
+    screening: ScreeningParams
+    serving: ServingParams
+    phantoms: PhantomParams
+
+
+def load(path: Path | str, *overlays: Path | str) -> Params:
+    """Read the configuration and lay the overlays on top, later ones winning.
+
+    Raises ParameterError: a file is missing or not YAML, a key is unknown (the nearest known one is named), a value
+    is out of range, a key is missing.
+    """
+    merged = _read(Path(path))
+    for overlay in overlays:
+        merged = _merge(merged, _read(Path(overlay)))
+    return parse(merged, origin=" + ".join(str(p) for p in (path, *overlays)))
+
+
+def parse(values: Mapping[str, Any], *, origin: str) -> Params:
+    """Check plain values against the schema; ``origin`` is named in the error."""
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        lines = [_sentence(dict(detail)) for detail in error.errors()]
+        raise ParameterError(f"{origin}: " + "; ".join(lines)) from None
+
+
+def dump(params: Params) -> str:
+    """The configuration as YAML text, every key present, in the schema's order."""
+    return yaml.safe_dump(params.model_dump(), sort_keys=False, allow_unicode=True)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ParameterError(f"{path}: {error.strerror}, the configuration cannot be read") from None
+    except yaml.YAMLError as error:
+        raise ParameterError(f"{path}: not YAML ({error})") from None
+    if not isinstance(values, dict):
+        raise ParameterError(f"{path}: {type(values).__name__}, not a table of sections")
+    return values
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(base.get(key), dict)
+        merged[key] = _merge(base[key], value) if both else value
+    return merged
+
+
+def _sentence(detail: dict[str, Any]) -> str:
+    where = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(where, _known(Params), n=1, cutoff=0.0)
+        return f"{where}: unknown key, did you mean {near[0]}?"
+    if detail["type"] == "missing":
+        return f"{where}: missing"
+    return f"{where}: {detail['input']!r}, {detail['msg'][:1].lower()}{detail['msg'][1:]}"
+
+
+def _known(model: type[BaseModel], prefix: str = "") -> list[str]:
+    names: list[str] = []
+    for name, info in model.model_fields.items():
+        names.append(prefix + name)
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            names += _known(info.annotation, f"{prefix}{name}.")
+    return names

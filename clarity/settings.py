@@ -1,0 +1,70 @@
+"""Addresses and secrets, from the environment; a class only, nothing is read on import.
+
+The local stack writes its own addresses to ``$CLARITY_HOME/stack.env`` (0600); the environment always wins over it.
+"""
+
+import os
+from pathlib import Path
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from clarity.errors import SettingsError
+
+STACK_FILE = "stack.env"
+
+
+class Settings(BaseSettings):
+    """Where Clarity's services are. ``Settings.load()`` builds it once, at an entry point."""
+
+    model_config = SettingsConfigDict(extra="ignore", populate_by_name=True)
+
+    home: Path = Field(default=Path(".clarity"), alias="CLARITY_HOME")
+    project: Path = Field(default=Path("."), alias="CLARITY_PROJECT")
+    """The folder of conf/, dvc.yaml and data.dvc: the DVC workspace."""
+    database_url: SecretStr | None = Field(default=None, alias="CLARITY_DATABASE_URL")
+    s3_endpoint_url: str | None = Field(default=None, alias="CLARITY_S3_ENDPOINT_URL")
+    s3_access_key_id: str | None = Field(default=None, alias="CLARITY_S3_ACCESS_KEY_ID")
+    s3_secret_access_key: SecretStr | None = Field(default=None, alias="CLARITY_S3_SECRET_ACCESS_KEY")
+    s3_region: str = Field(default="us-east-1", alias="CLARITY_S3_REGION")
+    s3_bucket: str = Field(default="clarity", alias="CLARITY_S3_BUCKET")
+    mlflow_tracking_uri: str | None = Field(default=None, alias="MLFLOW_TRACKING_URI")
+    prefect_api_url: str | None = Field(default=None, alias="PREFECT_API_URL")
+
+    @classmethod
+    def load(cls) -> "Settings":
+        """Read the environment, then the local stack's file for what the environment does not say.
+
+        Raises SettingsError where a value is malformed.
+        """
+        home = Path(os.environ.get("CLARITY_HOME", ".clarity")).resolve()
+        try:
+            settings = cls(_env_file=home / STACK_FILE)  # type: ignore[call-arg]
+        except ValidationError as error:
+            names = ", ".join(str(detail["loc"][0]) for detail in error.errors())
+            raise SettingsError(f"environment: {names}, malformed") from None
+        return settings.model_copy(update={"home": home, "project": settings.project.resolve()})
+
+    def need(self, name: str) -> str:
+        """The plain value of a setting, or SettingsError that says how to get it."""
+        value = getattr(self, name)
+        if value is None:
+            alias = type(self).model_fields[name].alias
+            raise SettingsError(f"{alias}: not set; start the local stack with `clarity up`, or set it")
+        return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+
+    def environment(self) -> dict[str, str]:
+        """The variables that a child process (DVC, Prefect, a training) needs to reach the same services."""
+        env = {"CLARITY_HOME": str(self.home), "CLARITY_PROJECT": str(self.project), "CLARITY_S3_BUCKET": self.s3_bucket}
+        for name, info in type(self).model_fields.items():
+            if getattr(self, name) is not None and name not in ("home", "project", "s3_bucket"):
+                env[str(info.alias)] = self.need(name)
+        if self.s3_access_key_id and self.s3_secret_access_key:
+            env["AWS_ACCESS_KEY_ID"] = self.s3_access_key_id
+            env["AWS_SECRET_ACCESS_KEY"] = self.s3_secret_access_key.get_secret_value()
+        env["AWS_DEFAULT_REGION"] = self.s3_region
+        if self.s3_endpoint_url:
+            env["AWS_ENDPOINT_URL_S3"] = self.s3_endpoint_url
+            env["AWS_REQUEST_CHECKSUM_CALCULATION"] = "when_required"
+            env["AWS_RESPONSE_CHECKSUM_VALIDATION"] = "when_required"
+        return env
