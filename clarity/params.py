@@ -25,7 +25,7 @@ class IngestParams(_Section):
 
 
 class ImagingParams(_Section):
-    """Parameters of the imaging chain: all of them, and nothing else, enter its fingerprint."""
+    """Parameters of the imaging chain: all but the two limits enter its fingerprint."""
 
     size: int = Field(ge=32, le=4096)
     clahe_clip_limit: float = Field(ge=0)

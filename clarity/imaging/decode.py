@@ -1,0 +1,107 @@
+"""Bytes to an oriented RGB array: the only way by which a photograph enters Clarity.
+
+The header is judged before a pixel is decoded, so neither a bomb nor a text file named .jpg reaches a decoder. A file
+that a decoder would complete with grey is refused. Nothing but pixels comes out: no EXIF, no dates, no GPS.
+"""
+
+from typing import Any, cast
+
+import cv2
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+
+from clarity.errors import ImageTooLarge, UnreadableImage
+from clarity.imaging import header
+from clarity.params import ImagingParams
+from clarity.records import Image
+
+_UNCHANGED = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
+_HARMLESS = ("extraneous bytes before marker", "Invalid SOS parameters")
+"""libjpeg's complaints about files that some cameras write and whose pixels are whole."""
+
+
+def decode(data: bytes, params: ImagingParams) -> Image:
+    """An encoded photograph as (H, W, 3) uint8 RGB, EXIF orientation applied.
+
+    JPEG, PNG, TIFF, BMP, WebP and DICOM; 8 or 16 bit, grey, palette, alpha (laid over black) and CMYK. 16-bit values
+    are scaled by 255/65535. Raises UnreadableImage (empty, truncated, corrupted, or no image) and ImageTooLarge
+    (more bytes or pixels than ``params`` admits, found before decoding).
+    """
+    if len(data) > params.max_bytes:
+        raise ImageTooLarge(f"image: {len(data)} bytes, more than the {params.max_bytes} admitted")
+    if data[128:132] == b"DICM":
+        from clarity.imaging import dicom  # pydicom takes a while to import, and few captures need it
+
+        return dicom.decode(data, params)
+    head = header.read(data)
+    check_pixels(head.width, head.height, params)
+    pixels = _jpeg(data, head) if head.format == "jpeg" else _opencv(data, head)
+    if pixels.shape[:2] != (head.height, head.width):
+        raise UnreadableImage(f"image: decodes to {pixels.shape[:2]}, its header says {(head.height, head.width)}")
+    return orient(to_rgb(pixels), head.orientation)
+
+
+def check_pixels(width: int, height: int, params: ImagingParams) -> None:
+    """Raise ImageTooLarge where width x height is more than ``params.max_pixels``."""
+    if width * height > params.max_pixels:
+        raise ImageTooLarge(f"image: {width} x {height} pixels, more than the {params.max_pixels} admitted")
+
+
+def to_rgb(pixels: NDArray[Any]) -> Image:
+    """Grey, grey with alpha, RGB or RGBA of 8 or 16 bit as RGB uint8; alpha is laid over black."""
+    if pixels.dtype == np.uint16:
+        pixels = ((pixels.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+    if pixels.dtype != np.uint8:
+        raise UnreadableImage(f"image: {pixels.dtype} values, not 8 or 16 bit")
+    if pixels.ndim == 2:
+        pixels = pixels[:, :, None]
+    colour, alpha = pixels, None
+    if pixels.shape[2] in (2, 4):
+        colour, alpha = pixels[:, :, :-1], pixels[:, :, -1:]
+    if colour.shape[2] == 1:
+        colour = np.repeat(colour, 3, axis=2)
+    if alpha is not None and not (alpha == 255).all():
+        colour = (colour.astype(np.uint16) * alpha + 127) // 255
+    return np.ascontiguousarray(colour, dtype=np.uint8)
+
+
+def orient(image: Image, orientation: int) -> Image:
+    """Apply an EXIF orientation (1 to 8): mirror and turn so that the photograph stands as it was taken."""
+    if orientation in (5, 6, 7, 8):
+        image = image.transpose(1, 0, 2)
+    if orientation in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        image = image[::-1]
+    return np.ascontiguousarray(image)
+
+
+def _jpeg(data: bytes, head: header.Header) -> NDArray[np.uint8]:
+    space = {1: "GRAY", 3: "RGB", 4: "CMYK"}.get(head.components)
+    if space is None:
+        raise UnreadableImage(f"image: JPEG of {head.components} components, not grey, colour or CMYK")
+    try:
+        pixels = simplejpeg.decode_jpeg(data, colorspace=space, strict=True)
+    except ValueError as error:
+        if not any(text in str(error) for text in _HARMLESS):
+            raise UnreadableImage(f"image: {len(data)} bytes, a damaged JPEG ({error})") from None
+        pixels = simplejpeg.decode_jpeg(data, colorspace=space, strict=False)
+    return _ink(pixels, inverted=head.inverted) if space == "CMYK" else pixels
+
+
+def _ink(cmyk: NDArray[np.uint8], *, inverted: bool) -> NDArray[np.uint8]:
+    light = cmyk if inverted else 255 - cmyk
+    return cast(NDArray[np.uint8], (light[:, :, :3].astype(np.uint16) * light[:, :, 3:] // 255).astype(np.uint8))
+
+
+def _opencv(data: bytes, head: header.Header) -> NDArray[np.uint8]:
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _UNCHANGED)
+    except cv2.error as error:
+        raise UnreadableImage(f"image: {len(data)} bytes, a damaged {head.format.upper()} ({error.err})") from None
+    if pixels is None:
+        raise UnreadableImage(f"image: {len(data)} bytes, a damaged {head.format.upper()}")
+    if pixels.ndim == 3 and pixels.shape[2] >= 3:
+        pixels[:, :, :3] = pixels[:, :, 2::-1].copy()
+    return cast(NDArray[np.uint8], pixels)

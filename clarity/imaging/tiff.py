@@ -1,0 +1,68 @@
+"""The first directory of a TIFF, which is also the shape of EXIF: size, orientation, and whether its data is all there.
+
+Source: TIFF 6.0, sections 2 and 3. Nothing of EXIF but the orientation is ever read.
+"""
+
+import struct
+from dataclasses import dataclass
+
+_WIDTH, _HEIGHT, _STRIP_OFFSETS, _ORIENTATION, _STRIP_COUNTS = 256, 257, 273, 274, 279
+_TILE_OFFSETS, _TILE_COUNTS = 324, 325
+_TYPES = {1: "B", 3: "H", 4: "I"}
+_MOST_ENTRIES, _MOST_VALUES = 4096, 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The first page of a TIFF file."""
+
+    width: int
+    height: int
+    orientation: int
+
+
+def read(data: bytes) -> Page:
+    """Size and orientation of the first page. Raises ValueError or struct.error where it is damaged or cut short."""
+    tags = _directory(data)
+    width, height = tags.get(_WIDTH, [0])[0], tags.get(_HEIGHT, [0])[0]
+    offsets = tags.get(_STRIP_OFFSETS) or tags.get(_TILE_OFFSETS) or []
+    counts = tags.get(_STRIP_COUNTS) or tags.get(_TILE_COUNTS) or []
+    if not offsets or any(o + c > len(data) for o, c in zip(offsets, counts, strict=False)):
+        raise ValueError("TIFF ends before its last strip")
+    return Page(width, height, _valid(tags.get(_ORIENTATION, [1])))
+
+
+def orientation(block: bytes) -> int:
+    """EXIF orientation, 1 to 8, of a TIFF-shaped block; 1 where it says nothing readable."""
+    try:
+        return _valid(_directory(block).get(_ORIENTATION, [1]))
+    except (struct.error, ValueError, IndexError):
+        return 1
+
+
+def _valid(values: list[int]) -> int:
+    return values[0] if values and 1 <= values[0] <= 8 else 1
+
+
+def _directory(data: bytes) -> dict[int, list[int]]:
+    order = {b"II": "<", b"MM": ">"}.get(data[:2])
+    if order is None:
+        raise ValueError("no TIFF byte order")
+    start = struct.unpack_from(order + "I", data, 4)[0]
+    count = struct.unpack_from(order + "H", data, start)[0]
+    if count > _MOST_ENTRIES:
+        raise ValueError(f"TIFF directory of {count} entries")
+    return dict(_entry(data, order, start + 2 + 12 * i) for i in range(count))
+
+
+def _entry(data: bytes, order: str, at: int) -> tuple[int, list[int]]:
+    tag, kind, count = struct.unpack_from(order + "HHI", data, at)
+    code = _TYPES.get(kind)
+    if code is None or tag not in _WANTED or count > _MOST_VALUES:
+        return tag, []
+    width = struct.calcsize(order + code)
+    where = at + 8 if count * width <= 4 else struct.unpack_from(order + "I", data, at + 8)[0]
+    return tag, list(struct.unpack_from(f"{order}{count}{code}", data, where))
+
+
+_WANTED = {_WIDTH, _HEIGHT, _STRIP_OFFSETS, _ORIENTATION, _STRIP_COUNTS, _TILE_OFFSETS, _TILE_COUNTS}
