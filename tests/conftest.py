@@ -1,7 +1,7 @@
 """Fixtures on the real parts: one local stack a session, a fresh database and bucket a test.
 
-``CLARITY_TEST_HOME=folder`` uses a stack that already runs there (``CLARITY_HOME=folder clarity up --detach``) instead of
-starting one: quicker while developing.
+``CLARITY_TEST_HOME=folder`` uses a stack that already runs there (``CLARITY_HOME=folder clarity up --detach``) instead
+of starting one: quicker while developing.
 """
 
 import os
@@ -75,9 +75,7 @@ def _template(stack: Settings) -> str:
 
 
 @pytest.fixture
-def settings(
-    stack: Settings, _template: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Settings]:
+def settings(stack: Settings, _template: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
     """The running stack with a database and a bucket of the test's own; the environment says so too."""
     from clarity.storage.objects import Objects
 
