@@ -86,6 +86,14 @@ class StorageError(ClarityError):
     """PostgreSQL or the object store could not be reached or refused an operation."""
 
 
+class StorageUnavailable(StorageError):
+    """PostgreSQL or the object store did not answer, or is overloaded: the same call may succeed later."""
+
+
+class ObjectMissing(StorageError):
+    """There is no object of that key."""
+
+
 class InboxError(ClarityError):
     """An object in the inbox cannot be attributed to a patient and an eye."""
 

@@ -1,0 +1,57 @@
+"""One night of screening at a time: an advisory lock of PostgreSQL, which a dead process cannot keep."""
+
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from clarity.errors import AlreadyRunning
+from clarity.storage import database
+
+SCREENING_LOCK = 0x0C1A_5C11
+
+
+class NightLock:
+    """Holds an advisory lock of PostgreSQL on a connection of its own, and notices when that connection died.
+
+    >>> with NightLock(engine) as lock: ...; lock.confirm()
+    """
+
+    def __init__(self, engine: Engine, key: int = SCREENING_LOCK) -> None:
+        self._engine, self._key = engine, key
+        self._link: Connection | None = None
+
+    def __enter__(self) -> "NightLock":
+        self.confirm()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._drop()
+
+    def confirm(self) -> None:
+        """Take the lock, or see that it is still ours; after a restart of the server, take it again.
+
+        Raises AlreadyRunning where another process has it, StorageUnavailable.
+        """
+        if self._link is not None and self._is_alive(self._link):
+            return
+        self._drop()
+        with database.named_errors(self._engine):
+            link = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            taken = link.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": self._key})
+        if not taken:
+            link.close()
+            raise AlreadyRunning(
+                f"PostgreSQL {database.where(self._engine.url)}: another night of screening holds the lock"
+            )
+        self._link = link
+
+    def _is_alive(self, link: Connection) -> bool:
+        try:
+            return bool(link.scalar(text("SELECT 1")))
+        except SQLAlchemyError:
+            return False
+
+    def _drop(self) -> None:
+        if self._link is not None:
+            self._link.invalidate()  # closes it for good: a pooled connection would keep the lock
+            self._link.close()
+            self._link = None

@@ -1,0 +1,1 @@
+"""Alembic migrations; ``clarity db upgrade`` and ``database.upgrade`` run them."""
