@@ -1,0 +1,131 @@
+"""A trained network as one graph: logits and a class activation map a grade, in one forward pass.
+
+The network ends in a mean over space and one linear layer, so the gradient of a logit by the last feature map is
+``w[k, c] / (h·w)`` everywhere, and Grad-CAM of that layer is ``relu(sum_c w[k, c]·A_c)`` up to a constant
+(Zhou et al. 2016; Selvaraju et al. 2017, section 3). The graph computes ``maps = W·A`` as a 1 × 1 convolution, and
+the logits as the maps' mean plus the bias: the explanation costs nothing that the grade would not cost.
+
+Called by training code only: torch is imported inside, and nothing that serves ever imports it.
+"""
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from clarity.errors import InferenceError
+
+if TYPE_CHECKING:
+    import torch
+
+ONNX = "model.onnx"
+IR = "model.xml"
+IR_WEIGHTS = "model.bin"
+WEIGHTS = "weights.safetensors"
+FILES = (ONNX, IR, IR_WEIGHTS, WEIGHTS)
+INPUT = "image"
+OUTPUTS = ("logits", "maps")
+
+
+class Network(Protocol):
+    """What ``export`` needs of a network; ``clarity.training.backbones`` gives it."""
+
+    head: "torch.nn.Linear"
+
+    def features(self, x: "torch.Tensor") -> "torch.Tensor":
+        """(N, 3, S, S) float32 -> the last feature map, (N, C, h, w)."""
+        ...
+
+
+def export(network: "torch.nn.Module", size: int, folder: Path) -> None:
+    """Write ``model.onnx``, ``model.xml`` with ``model.bin`` (OpenVINO IR, fp32) and ``weights.safetensors``.
+
+    ``size`` is the side of the square input in pixels; the batch dimension stays dynamic. The network is exported in
+    evaluation mode and left in the mode it was in. Raises InferenceError where the graph's logits are not the
+    network's own (a head that is not mean pooling and one linear layer).
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    was_training = network.training
+    network.eval()
+    try:
+        graph = build_graph(network).eval()
+        example = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+        _check_same_logits(network, graph, example)
+        with _quiet():
+            torch.onnx.export(
+                graph,
+                (example,),
+                str(folder / ONNX),
+                input_names=[INPUT],
+                output_names=list(OUTPUTS),
+                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                dynamo=True,
+                external_data=False,
+                verbose=False,
+            )
+        tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+        save_file(tensors, folder / WEIGHTS)
+    finally:
+        network.train(was_training)
+    _write_ir(folder)
+
+
+def build_graph(network: "torch.nn.Module") -> "torch.nn.Module":
+    """The network with two outputs: image (N, 3, S, S) -> logits (N, 5), maps (N, 5, h, w), both float32."""
+    import torch
+    from torch.nn import functional
+
+    class Graph(torch.nn.Module):
+        def __init__(self, inner: Network) -> None:
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            head = self.inner.head
+            maps = functional.conv2d(self.inner.features(image), head.weight[:, :, None, None])
+            return maps.mean(dim=(2, 3)) + head.bias, maps
+
+    return Graph(network)  # type: ignore[arg-type]
+
+
+def _check_same_logits(network: "torch.nn.Module", graph: "torch.nn.Module", example: "torch.Tensor") -> None:
+    import torch
+
+    with torch.inference_mode():
+        own, ours = network(example), graph(example)[0]
+    worst = float((own - ours).abs().max() / own.abs().max().clamp_min(1e-6))
+    if not worst < 1e-3:
+        raise InferenceError(
+            f"{type(network).__name__}: exported logits differ from its own by {worst:.2g} (relative), "
+            "so it does not end in a mean over space and one linear layer and its maps would not be Grad-CAM"
+        )
+
+
+def _write_ir(folder: Path) -> None:
+    """The ONNX file as OpenVINO IR. ``read_model`` is the C++ reader; ``convert_model`` would send telemetry."""
+    import openvino as ov
+
+    with _quiet():
+        ov.save_model(ov.Core().read_model(folder / ONNX), folder / IR, compress_to_fp16=False)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Drop what the exporters print, log and warn; an exception still comes through."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

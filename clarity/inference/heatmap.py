@@ -1,0 +1,123 @@
+"""Class activation maps as numbers and as pictures: normalised as Grad-CAM, masked to the field of view, overlaid.
+
+Pure functions. Colours are viridis (perceptually uniform, readable by colour-blind people and in grey); its opacity
+follows the evidence, so that where there is none the photograph is seen as it is.
+"""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from clarity import grades
+from clarity.errors import InferenceError
+from clarity.records import Crop, Field, Image, Prepared
+
+Map = NDArray[np.float32]
+_OPACITY = 0.65
+_EPSILON = 1e-7
+"""As in pytorch-grad-cam: keeps an all-zero map zero."""
+
+
+def heatmap(maps: Map, grade: int) -> Map:
+    """(5, h, w) class activation maps -> (h, w) float32 in 0..1 for one grade: Grad-CAM of the last feature map.
+
+    Negative evidence is cut off, then the map is stretched to 0..1 (Selvaraju et al. 2017, equation 2; normalised as
+    pytorch-grad-cam does). All zero where nothing speaks for the grade. Raises InferenceError on another
+    shape, on NaN, or an unknown grade.
+    """
+    if maps.ndim != 3 or len(maps) != len(grades.GRADES) or not grades.is_grade(grade):
+        raise InferenceError(f"maps {maps.shape}, grade {grade!r}: not ({len(grades.GRADES)}, h, w) and an ICDR grade")
+    if not np.isfinite(maps).all():
+        raise InferenceError(f"maps {maps.shape}: hold NaN or infinity, no heatmap can be drawn")
+    return _stretch(np.maximum(maps[grade], 0))
+
+
+def upsample(cam: Map, width: int, height: int) -> Map:
+    """(h, w) -> (height, width) float32 in 0..1, smoothly (cubic); the centres of cells stay where they are."""
+    grown = cv2.resize(cam, (width, height), interpolation=cv2.INTER_CUBIC)
+    clipped: Map = np.clip(grown, 0.0, 1.0).astype(np.float32)
+    return clipped
+
+
+def field_mask(field: Field, crop: Crop, size: int) -> Map:
+    """(size, size) float32: 1 inside the field of view as the prepared square shows it, 0 outside, a soft edge."""
+    step = crop.side / size
+    at = (np.arange(size) + 0.5) * step - 0.5
+    distance = np.hypot((crop.left + at)[None, :] - field.cx, (crop.top + at)[:, None] - field.cy)
+    mask: Map = np.clip((field.radius - distance) / (step * max(1.0, 0.01 * size)) + 0.5, 0, 1).astype(np.float32)
+    return mask
+
+
+def overlay(image: Image, cam: Map) -> Image:
+    """Lay a map (H, W) in 0..1 over an RGB image (H, W, 3); neither is changed."""
+    alpha = (_OPACITY * cam)[:, :, None]
+    blended = image.astype(np.float32) * (1 - alpha) + colours(cam).astype(np.float32) * alpha
+    rounded: Image = np.rint(blended).astype(np.uint8)
+    return rounded
+
+
+def on_prepared(prepared: Prepared, cam: Map, size: int | None = None) -> Image:
+    """The overlay on the prepared square, (size, size, 3); ``size`` defaults to the prepared image's own."""
+    size = size or len(prepared.image)
+    image = prepared.image
+    if size != len(image):
+        image = cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC if size > len(image) else cv2.INTER_AREA)
+    return overlay(image, upsample(cam, size, size) * field_mask(prepared.field, prepared.crop, size))
+
+
+def on_original(original: Image, prepared: Prepared, cam: Map, max_side: int = 1024) -> Image:
+    """The overlay in the original photograph's coordinates.
+
+    ``original`` is the oriented RGB photograph that ``prepared`` was made from, (H, W, 3); the picture is at most
+    ``max_side`` pixels long.
+    """
+    scale = min(1.0, max_side / max(original.shape[:2]))
+    width, height = (max(1, round(original.shape[axis] * scale)) for axis in (1, 0))
+    image = original if scale == 1 else cv2.resize(original, (width, height), interpolation=cv2.INTER_AREA)
+    side = max(1, round(prepared.crop.side * scale))
+    square = upsample(cam, side, side) * field_mask(prepared.field, prepared.crop, side)
+    # The centre of pixel 0 is 0, as everywhere in clarity.imaging: a cell's centre is half a step from its edge.
+    step = prepared.crop.side * scale / side
+    shift_x, shift_y = (edge * scale + step / 2 - 0.5 for edge in (prepared.crop.left, prepared.crop.top))
+    move = np.array([[step, 0, shift_x], [0, step, shift_y]], dtype=np.float64)
+    return overlay(image, cv2.warpAffine(square, move, (width, height), flags=cv2.INTER_LINEAR).astype(np.float32))
+
+
+def colours(cam: Map) -> Image:
+    """A map in 0..1 as viridis, RGB uint8."""
+    levels = np.rint(np.clip(cam, 0.0, 1.0) * 255).astype(np.uint8)
+    coloured: Image = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB)
+    return coloured
+
+
+def with_legend(image: Image, grade: int) -> Image:
+    """The picture with a strip below it: the colour scale, what it means, and what Clarity is not."""
+    width = image.shape[1]
+    unit = max(0.30, width / 1100)
+    line = round(30 * unit)
+    strip = np.full((3 * line, width, 3), 24, dtype=np.uint8)
+    bar = np.tile(np.linspace(0, 1, width // 3, dtype=np.float32), (max(4, line // 2), 1))
+    top, left = line // 3, line // 2
+    strip[top : top + len(bar), left : left + bar.shape[1]] = overlay(np.full((*bar.shape, 3), 60, np.uint8), bar)
+    texts = (
+        ("evidence: none to most", 2 * left + bar.shape[1], top + len(bar)),
+        (f"for grade {grade}, {grades.name(grade)}", left, top + line + round(line * 0.55)),
+        ("decision support in development, not a medical device", left, top + 2 * line + round(line * 0.25)),
+    )
+    for text, x, y in texts:
+        cv2.putText(strip, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, 0.8 * unit, (225, 225, 225), 1, cv2.LINE_AA)
+    return np.concatenate([image, strip])
+
+
+def encode(image: Image) -> bytes:
+    """RGB (H, W, 3) uint8 as PNG: pixels only, no EXIF, no text, no date."""
+    done, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 3])
+    if not done:
+        raise InferenceError(f"picture {image.shape}: could not be encoded as PNG")
+    return data.tobytes()
+
+
+def _stretch(cam: Map) -> Map:
+    lifted = cam - cam.min()
+    stretched: Map = (lifted / (_EPSILON + lifted.max())).astype(np.float32)
+    return stretched
