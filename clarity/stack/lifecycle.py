@@ -40,7 +40,6 @@ class _Run:
     """One call of ``up``: what it works on, and whether it is to be given up."""
 
     home: Home
-    settings: Settings
     progress: Progress
     abort: threading.Event = field(default_factory=threading.Event)
     started: list[str] = field(default_factory=list)
@@ -59,13 +58,13 @@ def up(settings: Settings, *, parts: Sequence[str] | None = None, on_progress: P
     with _locked(home):
         local = [part for part in chosen if not is_external(part, home, settings)]
         _claim_ports(home, local)
-        run = _Run(home, _addressed(home, settings, local), on_progress or (lambda _name, _what: None))
+        run = _Run(Home(_addressed(home, settings, local)), on_progress or (lambda _name, _what: None))
         try:
             _bring_up(run, chosen, local)
         except BaseException:
             _stop_parts(home, run.started)
             raise
-    return Started(run.settings, tuple(run.started))
+    return Started(run.home.settings, tuple(run.started))
 
 
 def down(settings: Settings, *, parts: Sequence[str] | None = None, on_progress: Progress | None = None) -> list[str]:
@@ -171,14 +170,14 @@ def _ensure(run: _Run, part: Part, local: bool, needs: Sequence[Future[None]]) -
         _ensure_local(run, part)
     else:
         _ensure_external(run, part)
-    part.finish(run.home, run.settings)
+    part.finish(run.home)
     run.progress(part.name, "ready")
 
 
 def _ensure_external(run: _Run, part: Part) -> None:
     run.progress(part.name, "external, asking")
     try:
-        part.check(run.settings)
+        part.check(run.home.settings)
     except Exception as error:  # noqa: BLE001  any failure of a foreign service is the same verdict
         raise StackError(
             f"{part.name}: {part.address} does not answer ({_line(error)}), and nothing local replaces it"
@@ -189,13 +188,13 @@ def _ensure_local(run: _Run, part: Part) -> None:
     file = run.home.record_file(part.name)
     record = Record.read(file)
     if record is not None and record.alive():
-        same = record.digest == part.command(run.home, run.settings).digest()
+        same = record.digest == part.command(run.home).digest()
         if same and _answers(run, part, record, patience_s=10):
             return
         run.progress(part.name, "does not answer, starting again" if same else "configured anew, starting again")
     part.stop(run.home)  # also what a crash has left of it
     run.progress(part.name, "starting")
-    command = part.command(run.home, run.settings)
+    command = part.command(run.home)
     try:
         record = process.start(command, mark=run.home.mark(part.name), log=run.home.log(part.name))
     except OSError as error:
@@ -212,7 +211,7 @@ def _answers(run: _Run, part: Part, record: Record, patience_s: float) -> bool:
     deadline = time.monotonic() + patience_s
     while time.monotonic() < deadline and not run.abort.is_set():
         try:
-            part.check(run.settings)
+            part.check(run.home.settings)
         except Exception:  # noqa: BLE001  not answering yet is what is waited for
             if not record.alive():
                 return False

@@ -166,7 +166,7 @@ def _initialise(home: Home, data: Path, user: int | None, group: int | None) -> 
     argv += ["--auth=scram-sha-256", "--encoding=UTF8", "--no-locale", "--no-instructions"]
     identity: dict[str, object] = {} if user is None else {"user": user, "group": group, "extra_groups": []}
     try:
-        done = subprocess.run(argv, cwd=fresh, capture_output=True, text=True, **identity)  # type: ignore[call-overload]
+        done = subprocess.run(argv, cwd=fresh, capture_output=True, text=True, **identity)
     finally:
         secret.unlink(missing_ok=True)
     with home.log("postgres").open("a") as log:
@@ -187,6 +187,6 @@ def _servers_of(data: Path) -> list[psutil.Process]:
 
 
 def _forget_dead_postmaster(data: Path) -> None:
-    """Remove a crashed server's pid file: after a reboot its pid may be another process, and PostgreSQL would refuse."""
+    """Remove a crashed server's pid file: after a reboot its pid may be a stranger's, and PostgreSQL would refuse."""
     if not _servers_of(data):
         (data / "postmaster.pid").unlink(missing_ok=True)

@@ -13,6 +13,7 @@ import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -23,7 +24,7 @@ _MAX_LOG_BYTES = 20_000_000
 
 @dataclass(frozen=True)
 class Command:
-    """What to run: arguments, variables over our own environment, folder, the user to become (None: stay who we are)."""
+    """What to run: arguments, variables over our own environment, folder, the user to become (None: ourselves)."""
 
     argv: Sequence[str]
     variables: Mapping[str, str]
@@ -80,7 +81,9 @@ def start(command: Command, *, mark: str, log: Path) -> Record:
     """Start a detached process in a session of its own, its output appended to ``log``. OSError if it cannot start."""
     if log.exists() and log.stat().st_size > _MAX_LOG_BYTES:
         log.replace(log.with_suffix(".log.1"))
-    identity = {} if command.user is None else {"user": command.user, "group": command.group, "extra_groups": []}
+    identity: dict[str, Any] = (
+        {} if command.user is None else {"user": command.user, "group": command.group, "extra_groups": []}
+    )
     with log.open("ab") as output:
         child = subprocess.Popen(
             list(command.argv),
@@ -90,7 +93,7 @@ def start(command: Command, *, mark: str, log: Path) -> Record:
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            **identity,  # type: ignore[call-overload]
+            **identity,
         )
     record = Record(child.pid, psutil.Process(child.pid).create_time(), command.digest())
     child.returncode = 0  # detached on purpose: psutil watches it from here on, Popen need not complain or wait
@@ -135,7 +138,7 @@ def tail(log: Path, lines: int = 12) -> list[str]:
 
 
 def _environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """Our own environment with ``extra`` over it. Loopback never goes through a proxy; output reaches the log at once."""
+    """Our own environment with ``extra`` over it; loopback never goes through a proxy, output reaches the log."""
     own = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "CLARITY_STACK_"))}
     direct = ",".join(filter(None, [own.get("NO_PROXY") or own.get("no_proxy"), "127.0.0.1,localhost"]))
     return {**own, "NO_PROXY": direct, "no_proxy": direct, "PYTHONUNBUFFERED": "1", **extra}
