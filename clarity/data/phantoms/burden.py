@@ -1,4 +1,4 @@
-"""How much disease a grade has: counts by kind and quadrant, from a grade, drawn so that the ICDR rule gives it back."""
+"""How much disease a grade has: counts by kind and quadrant for which the ICDR rule gives the grade back."""
 
 from clarity.data.phantoms.exact import Dice
 from clarity.data.phantoms.grading import (

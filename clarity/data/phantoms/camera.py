@@ -54,19 +54,21 @@ def expose(dice: Dice, planes: Planes, shade: Plane, view: View, look: Look, sho
     if look.notch:
         edge = np.maximum(edge, _notch(dice, x, y, look.notch))
     rim = smooth((r2 - 0.8) / 0.2)
-    frame = np.empty((view.height, view.width, 3), np.float32)
+    image = np.empty((view.height, view.width, 3), np.uint8)
     for channel, white in enumerate((255.0, 244.0, 228.0)):
         plane = planes[channel] * shade + np.float32(look.rim[channel]) * rim
-        plane += haze * (np.float32(white) - plane)
-        frame[:, :, channel] = plane * edge
-    image = np.floor(np.clip(frame, 0.0, 255.0) + 0.5).astype(np.uint8)
+        if haze is not None:
+            plane += haze * (np.float32(white) - plane)
+        image[:, :, channel] = np.floor(np.clip(plane * edge, 0.0, 255.0) + np.float32(0.5)).astype(np.uint8)
     sigma = view.radius * max(0.0016 + 0.0022 * look.softness, shot.strength.get("blur", 0.0))
-    image = cv2.GaussianBlur(image, (0, 0), sigma)  # fixed-point for uint8: bit-exact by OpenCV's promise
+    image = cv2.GaussianBlur(image, (0, 0), sigma)  # uint8: integer arithmetic, bit-exact
     return _sensor(dice, image, look)
 
 
-def _haze(dice: Dice, x: Plane, y: Plane, view: View, strength: float) -> Plane:
+def _haze(dice: Dice, x: Plane, y: Plane, view: View, strength: float) -> Plane | None:
     """Stray light: a crescent from one side, and a thin veil everywhere."""
+    if not strength:
+        return None
     turn = dice.uniform(0.0, 2 * PI)
     along = x * np.float32(cos(turn)) + y * np.float32(sin(turn))
     uneven = 0.12 * noise(dice, view.height, view.width, 0.5 * view.radius)
@@ -84,11 +86,8 @@ def _notch(dice: Dice, x: Plane, y: Plane, size: float) -> Plane:
 
 
 def _sensor(dice: Dice, image: Image, look: Look) -> Image:
-    """Noise of the sensor: a part common to the colours and a part of each; a little even in the black."""
-    common = dice.bytes(*image.shape[:2]).astype(np.int16)[:, :, None] - 128
-    own = dice.bytes(*image.shape).astype(np.int16) - 128
-    amount = int(look.noise * 16)
-    grain = (common * amount + own * (amount // 2)) >> 10
-    lit = image.astype(np.int16)
-    result: Image = np.clip(lit + np.where(lit > 6, grain, grain >> 2), 0, 255).astype(np.uint8)
+    """Noise of each pixel and colour, up to some four levels; a little even in the black."""
+    grain = ((dice.bytes(*image.shape).astype(np.int16) - 128) * int(look.noise * 16)) >> 9
+    grain[image <= 6] >>= 2
+    result: Image = np.clip(image + grain, 0, 255).astype(np.uint8)
     return result

@@ -58,17 +58,17 @@ class Canvas:
         if layer not in self.layers:
             return np.zeros((self.view.height, self.view.width), np.float32)
         fine = self.layers[layer]
-        sigma = max(blur * self.view.radius * _FINE, 0.8)
-        fine = cv2.GaussianBlur(fine, (0, 0), sigma)  # fixed-point for uint8: bit-exact by OpenCV's promise
-        total = fine[0::2, 0::2].astype(np.uint16) + fine[1::2, 0::2] + fine[0::2, 1::2] + fine[1::2, 1::2]
-        return total.astype(np.float32) / np.float32(1020.0)
+        rows = fine[0::2].astype(np.uint16) + fine[1::2]
+        whole = ((rows[:, 0::2] + rows[:, 1::2] + 2) >> 2).astype(np.uint8)
+        whole = cv2.GaussianBlur(whole, (0, 0), max(blur * self.view.radius, 0.45))  # uint8: integer, bit-exact
+        return np.asarray(whole, np.float32) / np.float32(255.0)
 
 
 def blob(dice: Dice, x: float, y: float, radius: float, *, rough: float, stretch: float = 1.0) -> tuple[Floats, Floats]:
     """The outline of a roundish spot, 20 points; ``rough`` 0 is an ellipse, ``stretch`` its axes' ratio."""
     t = np.linspace(0.0, 2 * PI, 20, endpoint=False)
     phases = dice.array(0.0, 2 * PI, 3)
-    uneven = 1.0 + rough * (0.5 * sin(2 * t + phases[0]) + 0.4 * sin(3 * t + phases[1]) + 0.3 * sin(5 * t + phases[2]))
+    uneven = 1.0 + rough * (0.6 * sin(2 * t + phases[0]) + 0.4 * sin(3 * t + phases[1]) + 0.15 * sin(5 * t + phases[2]))
     turn = dice.uniform(0.0, PI)
     a, b = cos(t) * uneven * radius * stretch, sin(t) * uneven * radius
     c, s = float(cos(turn)), float(sin(turn))

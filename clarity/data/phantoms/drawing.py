@@ -123,21 +123,26 @@ def _lay(canvas: Canvas, vessels: Vessels, widths: Floats) -> None:
     for k in np.argsort(widths[:, 0], kind="stable"):
         if widths[k, 0] < 0.003:
             continue
-        value = 205.0 if vessels.vein[k] else 150.0
-        canvas.stroke("blood", vessels.x[k], vessels.y[k], widths[k], value)
-        if widths[k, 0] > 0.014:
-            share = 0.25 if vessels.vein[k] else 0.34
-            canvas.stroke("blood", vessels.x[k], vessels.y[k], widths[k] * share, value * 0.72)
+        layer, value, reflex = ("vein", 205.0, 0.22) if vessels.vein[k] else ("artery", 190.0, 0.34)
+        canvas.stroke(layer, vessels.x[k], vessels.y[k], widths[k], value)
+        if widths[k, 0] > 0.013:
+            canvas.stroke(layer, vessels.x[k], vessels.y[k], widths[k] * reflex, value * 0.66)
 
 
 def _stain(planes: Planes, canvas: Canvas) -> None:
     """Blood takes light away; exudates and cotton-wool spots cover what is under them."""
-    blood, pool = canvas.opacity("blood"), canvas.opacity("pool", blur=0.008)
-    for channel, (thin, thick) in enumerate(((0.46, 0.62), (0.74, 0.88), (0.56, 0.75))):
-        planes[channel] *= 1.0 - np.float32(thin) * blood
-        planes[channel] *= 1.0 - np.float32(thick) * pool
+    for layer, blur, losses in (
+        ("artery", 0.0, (0.20, 0.52, 0.50)),
+        ("vein", 0.0, (0.38, 0.66, 0.60)),
+        ("blood", 0.004, (0.40, 0.78, 0.72)),
+        ("pool", 0.012, (0.50, 0.88, 0.82)),
+    ):
+        if layer in canvas.layers:
+            taken = canvas.opacity(layer, blur=blur)
+            for channel, loss in enumerate(losses):
+                planes[channel] *= 1.0 - np.float32(loss) * taken
     for layer, blur, share, colour in (
-        ("cotton", 0.012, 0.8, (232.0, 214.0, 176.0)),
+        ("cotton", 0.018, 0.85, (238.0, 220.0, 182.0)),
         ("exudate", 0.002, 0.92, (250.0, 226.0, 122.0)),
     ):
         if layer in canvas.layers:

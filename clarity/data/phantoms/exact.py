@@ -6,7 +6,7 @@ those only, with integers, and with the raw stream of a bit generator, which Num
 """
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,10 +75,10 @@ def cos(x: Floats | float) -> Floats:
     return sin(np.asarray(x, dtype=np.float64) + PI / 2)
 
 
-def smooth(x: Plane) -> Plane:
+def smooth(x: NDArray[np.floating[Any]]) -> Plane:
     """0 below 0, 1 above 1, 3x^2 - 2x^3 between."""
-    t = np.clip(x, 0.0, 1.0)
-    result: Plane = t * t * (3.0 - 2.0 * t)
+    t = np.clip(x, 0.0, 1.0).astype(np.float32, copy=False)
+    result: Plane = t * t * (np.float32(3.0) - np.float32(2.0) * t)
     return result
 
 
@@ -88,8 +88,8 @@ def noise(dice: Dice, height: int, width: int, cell: float) -> Plane:
     ``cell`` is the spacing of the spline's knots, pixels.
     """
     knots = dice.array(-2.0, 2.0, int(height / cell) + 5, int(width / cell) + 5).astype(np.float32)
-    rows = _spline(knots, height, cell)
-    return np.ascontiguousarray(_spline(np.ascontiguousarray(rows.T), width, cell).T)
+    across = _spline(np.ascontiguousarray(knots.T), width, cell)
+    return _spline(np.ascontiguousarray(across.T), height, cell)
 
 
 def _spline(knots: Plane, length: int, cell: float) -> Plane:

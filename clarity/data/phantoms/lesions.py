@@ -26,7 +26,7 @@ from clarity.data.phantoms.grading import (
 _RADII = {
     MICROANEURYSM: (0.0085, 0.0125),
     DOT: (0.013, 0.019),
-    BLOT: (0.021, 0.038),
+    BLOT: (0.021, 0.034),
     EXUDATE: (0.009, 0.019),
     COTTON_WOOL: (0.035, 0.06),
     IRMA: (0.08, 0.12),
@@ -65,7 +65,7 @@ def place(dice: Dice, canvas: Canvas, where: Anatomy, wanted: Burden) -> Placed:
     placed = Placed([where.disc[0], where.fovea[0]], [where.disc[1], where.fovea[1]], [where.disc_radius * 1.15, 0.05])
     for kind in _ORDER:
         for region, number in enumerate(wanted.get(kind, (0, 0, 0, 0))):
-            centre = None
+            centre: tuple[float, float] | None = None
             for _ in range(number):
                 radius = dice.uniform(*_RADII[kind])
                 near = centre if kind == EXUDATE and not dice.chance(0.12) else None
@@ -118,7 +118,7 @@ def _exudate(dice: Dice, canvas: Canvas, x: float, y: float, radius: float) -> N
 
 def _cotton(dice: Dice, canvas: Canvas, x: float, y: float, radius: float) -> None:
     outline = blob(dice, x, y, radius, rough=0.3, stretch=dice.uniform(1.0, 1.5))
-    canvas.polygon("cotton", *outline, dice.uniform(150, 225), COTTON_WOOL)
+    canvas.polygon("cotton", *outline, dice.uniform(190, 250), COTTON_WOOL)
 
 
 def _irma(dice: Dice, canvas: Canvas, x: float, y: float, radius: float) -> None:
@@ -131,15 +131,17 @@ def _irma(dice: Dice, canvas: Canvas, x: float, y: float, radius: float) -> None
 
 
 def _neovessels(dice: Dice, canvas: Canvas, x: float, y: float, radius: float) -> None:
-    """A frond: a stem's spokes with loops at their ends, finer and denser than any healthy vessel."""
-    t = np.linspace(0.0, 1.0, 36)
-    spokes = dice.integer(9, 13)
+    """A frond: spokes from one point that bend into loops, finer and denser than any healthy vessel, in a red haze."""
+    canvas.polygon("blood", *blob(dice, x, y, 0.8 * radius, rough=0.2), dice.uniform(50, 90))
+    t = np.linspace(0.0, 1.0, 40)
+    spokes = dice.integer(15, 21)
     for k in range(spokes):
-        base = 2 * PI * (k + dice.uniform(0.0, 0.7)) / spokes
-        turn = dice.uniform(2.5, 5.0) * (1.0 if k % 2 else -1.0)
-        heading = base + 0.7 * sin(dice.uniform(7, 12) * t + dice.uniform(0, 6)) + turn * t * t * t
-        length = radius * dice.uniform(0.9, 1.35)
-        _line(canvas, x, y, heading, length, dice.uniform(0.009, 0.014), 235, NEOVESSELS)
+        base = 2 * PI * (k + dice.uniform(0.0, 0.9)) / spokes
+        turn = dice.uniform(2.0, 5.5) * dice.choice((-1.0, 1.0))
+        heading = base + 0.9 * sin(dice.uniform(9, 17) * t + dice.uniform(0, 6)) + turn * t * t * t
+        start = dice.array(-0.15, 0.15, 2) * radius
+        length = radius * dice.uniform(0.8, 1.5)
+        _line(canvas, x + start[0], y + start[1], heading, length, dice.uniform(0.007, 0.011), 240, NEOVESSELS)
 
 
 def _line(
@@ -152,18 +154,20 @@ def _line(
 
 def _preretinal(dice: Dice, canvas: Canvas, x: float, y: float, radius: float) -> None:
     """A boat: blood that has settled under a level surface."""
-    t = np.linspace(0.0, PI, 24)
-    depth = dice.uniform(0.75, 1.15) * radius
-    keel = 1.0 + 0.06 * sin(3 * t + dice.uniform(0, 6))
-    px, py = cos(t) * radius * 1.15, sin(t) * depth * keel
-    level = 0.03 * sin(2 * t) * radius
-    canvas.polygon("pool", x + px, y - 0.45 * depth + py + level, dice.uniform(225, 250), PRERETINAL)
+    t = np.linspace(0.0, 2 * PI, 48, endpoint=False)
+    rough = dice.array(0.0, 0.07, 3)
+    reach = radius * (1.0 + rough[0] * sin(3 * t) + rough[1] * sin(5 * t + 1.0) + rough[2] * sin(7 * t + 2.0))
+    px, py = 1.1 * cos(t) * reach, sin(t) * reach * dice.uniform(0.75, 1.05)
+    level = dice.uniform(-0.55, 0.05) * radius  # y is downwards: nothing stands above the level
+    slope = dice.uniform(-0.12, 0.12)
+    py = np.maximum(py, level + slope * px + 0.02 * radius * sin(px * (9.0 / radius)))
+    canvas.polygon("pool", x + px, y + py - 0.3 * radius, dice.uniform(215, 250), PRERETINAL)
 
 
 _SHAPES: dict[str, Callable[[Dice, Canvas, float, float, float], None]] = {
     MICROANEURYSM: _red(MICROANEURYSM, (185, 235), 0.1),
     DOT: _red(DOT, (195, 240), 0.2),
-    BLOT: _red(BLOT, (200, 250), 0.45),
+    BLOT: _red(BLOT, (195, 250), 0.28),
     EXUDATE: _exudate,
     COTTON_WOOL: _cotton,
     IRMA: _irma,

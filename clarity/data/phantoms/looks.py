@@ -53,7 +53,7 @@ def look(dice: Dice) -> Look:
         reflex=dice.uniform(0.0, 1.0),
         tortuosity=dice.uniform(0.5, 1.5),
         vessel_width=dice.uniform(0.85, 1.15),
-        disc_radius=dice.uniform(0.115, 0.14),
+        disc_radius=dice.uniform(0.12, 0.145),
         cup=dice.uniform(0.3, 0.6),
         aspect=dice.choice((1.0, 1.0, 1.1, 1.25)) if not cut else dice.choice((1.25, 1.25, 1.15)),
         radius=dice.uniform(0.53, 0.57) if cut else dice.uniform(0.465, 0.493),

@@ -43,12 +43,19 @@ class Vessels:
 def grow(dice: Dice, where: Anatomy, look: Look) -> Vessels:
     """The whole tree of one eye."""
     trunks = _trunks(dice, where, look)
-    branches = _branches(dice, trunks, where, look, slots=6, shares=(0.22, 0.48))
-    twigs = _branches(dice, branches, where, look, slots=3, shares=(0.35, 0.65))
+    branches = _branches(dice, trunks, where, look, slots=5, shares=(0.28, 0.62))
+    twigs = _branches(dice, branches, where, look, slots=2, shares=(0.4, 0.9))
     parts = (trunks, branches, twigs)
-    stacked = [np.concatenate([getattr(p, name) for p in parts]) for name in ("x", "y", "heading", "width", "length")]
-    vein = np.concatenate([p.vein for p in parts])
-    return Vessels(*stacked, vein, np.concatenate([p.upper for p in parts]), len(trunks.x))
+    return Vessels(
+        x=np.concatenate([part.x for part in parts]),
+        y=np.concatenate([part.y for part in parts]),
+        heading=np.concatenate([part.heading for part in parts]),
+        width=np.concatenate([part.width for part in parts]),
+        length=np.concatenate([part.length for part in parts]),
+        vein=np.concatenate([part.vein for part in parts]),
+        upper=np.concatenate([part.upper for part in parts]),
+        trunks=len(trunks.x),
+    )
 
 
 def _trunks(dice: Dice, where: Anatomy, look: Look) -> Vessels:
@@ -74,10 +81,10 @@ def _branches(
     t = 0.14 + 0.78 * (slot + dice.array(0.0, 0.9, count)) / slots
     at = np.floor(t * (_POINTS - 1)).astype(np.intp)
     side = np.where((slot + parent) % 2 == 0, 1.0, -1.0)
-    first = parents.heading[parent, at] + side * dice.array(0.5, 1.05, count)
-    last = first - side * dice.array(0.1, 0.75, count)
+    first = parents.heading[parent, at] + side * dice.array(0.4, 1.1, count)
+    last = first - side * dice.array(0.1, 1.0, count)
     length = parents.length[parent] * dice.array(*shares, count) * (1.15 - 0.5 * t)
-    width = parents.width[parent, at] * dice.array(0.5, 0.72, count)
+    width = parents.width[parent, at] * dice.array(0.45, 0.72, count)
     start = (parents.x[parent, at], parents.y[parent, at])
     turns = (first, last)
     return _run(dice, where, look, start, turns, length, (width, 0.4), parents.vein[parent], parents.upper[parent])
@@ -99,7 +106,7 @@ def _run(
     ramp = t * (1.6 - 0.6 * t)
     waves = dice.array(4.0, 9.0, count, 1) * length[:, None], dice.array(14.0, 24.0, count, 1) * length[:, None]
     phases = dice.array(0.0, 2 * PI, 2, count, 1)
-    wobble = 0.2 * sin(waves[0] * t + phases[0]) + 0.16 * sin(waves[1] * t + phases[1])
+    wobble = 0.24 * sin(waves[0] * t + phases[0]) + 0.2 * sin(waves[1] * t + phases[1])
     heading = turns[0][:, None] + (turns[1] - turns[0])[:, None] * ramp + look.tortuosity * wobble
     step = (length / (_POINTS - 1))[:, None]
     up = np.where(upper, -1.0, 1.0)[:, None]

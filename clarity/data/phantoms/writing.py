@@ -20,6 +20,7 @@ from clarity.data.phantoms.drawing import draw
 from clarity.data.phantoms.plan import Order, plan
 from clarity.errors import SourceError
 from clarity.params import PhantomParams
+from clarity.records import Image
 
 LICENCE = "CC0-1.0 (synthetic phantom)"
 JPEG_QUALITY = 92
@@ -63,12 +64,12 @@ def write(
         raise SourceError(f"{folder}: {error.strerror or error}, the phantoms cannot be written") from error
 
 
-def encode(image: np.ndarray) -> bytes:
-    """JPEG bytes of an RGB image, without metadata; libjpeg-turbo's integer transform is the same on every processor."""
+def encode(image: Image) -> bytes:
+    """JPEG bytes of an RGB image, without metadata. libjpeg-turbo's integer transform is the same on any processor."""
     done, data = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     if not done:
         raise SourceError(f"phantom of shape {image.shape}: could not be encoded as JPEG")
-    return data.tobytes()
+    return bytes(data.tobytes())
 
 
 def _draw_all(
