@@ -133,6 +133,20 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class ScanResult:
+    """What stands about one capture of a visit when its outcome is joined."""
+
+    eye: Eye
+    state: str
+    """"registered" (waits), "scored", "ungradable" or "quarantined"."""
+    reasons: tuple[str, ...] = ()
+    """Of an ungradable or quarantined capture."""
+    grade: int | None = None
+    """Of a scored capture, by the model version of the outcome; None where that version has not scored it."""
+    referable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """The joined result of one patient's visit."""
 

@@ -1,0 +1,1 @@
+"""A night of screening: inbox -> quality gate -> champion -> overlays, predictions, outcomes, report."""

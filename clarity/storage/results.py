@@ -1,0 +1,172 @@
+"""Predictions and outcomes: idempotent writes, and what reports read. A prediction, once written, never changes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, or_, select, tuple_
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from clarity.records import Eye, Outcome, ScanResult
+from clarity.records import Prediction as PredictionRecord
+from clarity.storage import scans, tables
+from clarity.storage.scans import Visit
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredBy:
+    """Which model version, with which imaging chain: with a photograph's sha256, the identity of a prediction."""
+
+    model: str
+    version: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a batch found of one photograph: its final state, and its prediction where it was scored."""
+
+    sha256: str
+    state: str
+    reasons: tuple[str, ...] = ()
+    quality: float | None = None
+    prediction: PredictionRecord | None = None
+    heatmap_key: str | None = None
+
+
+def save(session: Session, findings: Sequence[Finding], by: ScoredBy, run_id: str | None) -> None:
+    """Write predictions in one statement, absent ones only, and the states of their scans.
+
+    A prediction's overlay has to be in the object store already: object first, row second.
+    """
+    rows = [_row(f, f.prediction, by, run_id) for f in findings if f.prediction is not None]
+    if rows:
+        identity = ["sha256", "model", "model_version", "fingerprint"]
+        session.execute(insert(tables.Prediction).on_conflict_do_nothing(index_elements=identity), rows)
+    for finding in findings:
+        scans.settle(session, finding.sha256, finding.state, finding.reasons, finding.quality)
+
+
+def lock_visits(session: Session, shas: Sequence[str]) -> dict[Visit, str]:
+    """The visits of these photographs with their patient's external id; their patients' rows stay locked.
+
+    So two batches with captures of one patient join that patient's outcome one after the other.
+    """
+    owners = select(tables.Scan.patient_id).where(tables.Scan.sha256.in_(list(shas)))
+    patients = select(tables.Patient).where(tables.Patient.id.in_(owners)).order_by(tables.Patient.id).with_for_update()
+    names = {patient.id: patient.external_id for patient in session.scalars(patients)}
+    visits = select(tables.Scan.patient_id, tables.Scan.visit).where(tables.Scan.sha256.in_(list(shas))).distinct()
+    return {(row.patient_id, row.visit): names[row.patient_id] for row in session.execute(visits)}
+
+
+def scan_results(session: Session, visits: Sequence[Visit], by: ScoredBy) -> dict[Visit, list[ScanResult]]:
+    """All captures of these visits, with what this model version says of them."""
+    scan, prediction = tables.Scan, tables.Prediction
+    said = (
+        (prediction.sha256 == scan.sha256)
+        & (prediction.model == by.model)
+        & (prediction.model_version == by.version)
+        & (prediction.fingerprint == by.fingerprint)
+    )
+    chosen = (
+        select(scan, prediction)
+        .outerjoin(prediction, said)
+        .where(tuple_(scan.patient_id, scan.visit).in_(visits))
+        .order_by(scan.sha256)
+    )
+    found: dict[Visit, list[ScanResult]] = {visit: [] for visit in visits}
+    for seen, told in session.execute(chosen).tuples():
+        found[seen.patient_id, seen.visit].append(_scan_result(seen, told))
+    return found
+
+
+def save_outcomes(
+    session: Session, outcomes: Mapping[Visit, Outcome], by: ScoredBy, run_id: str | None
+) -> dict[str, int]:
+    """Upsert outcomes; a row that says the same already is left alone. Counts written rows by result."""
+    if not outcomes:
+        return {}
+    table = tables.Outcome
+    statement = insert(table).values(
+        [_outcome_row(visit, outcome, by, run_id) for visit, outcome in sorted(outcomes.items())]
+    )
+    new = statement.excluded
+    compared = ("result", "reasons", "worst_grade", "left_grade", "right_grade", "macular_oedema")
+    upsert = statement.on_conflict_do_update(
+        index_elements=["patient_id", "visit", "model", "model_version"],
+        set_={**{name: new[name] for name in compared}, "run_id": new.run_id, "updated_at": func.now()},
+        where=or_(*(getattr(table, name).is_distinct_from(new[name]) for name in compared)),
+    ).returning(table.result)
+    counts: dict[str, int] = {}
+    for result in session.scalars(upsert):
+        counts[result] = counts.get(result, 0) + 1
+    return counts
+
+
+def outcomes_of_run(session: Session, run_id: str) -> dict[str, int]:
+    """How many outcomes a run wrote last, by result."""
+    table = tables.Outcome
+    counted = select(table.result, func.count()).where(table.run_id == run_id).group_by(table.result)
+    return dict(session.execute(counted).tuples())
+
+
+def grades_of_run(session: Session, run_id: str) -> dict[int, int]:
+    """How many predictions a run wrote, by grade."""
+    table = tables.Prediction
+    counted = select(table.grade, func.count()).where(table.run_id == run_id).group_by(table.grade)
+    return dict(session.execute(counted.order_by(table.grade)).tuples())
+
+
+def worst_of_run(session: Session, run_id: str, limit: int) -> list[tuple[tables.Prediction, str]]:
+    """A run's predictions with their eye, the worst first: vision-threatening, then by referable probability."""
+    table = tables.Prediction
+    chosen = (
+        select(table, tables.Scan.eye)
+        .join(tables.Scan, tables.Scan.sha256 == table.sha256)
+        .where(table.run_id == run_id)
+        .order_by(table.vision_threatening.desc(), table.grade.desc(), table.referable_probability.desc(), table.id)
+        .limit(limit)
+    )
+    return [(prediction, eye) for prediction, eye in session.execute(chosen).tuples()]
+
+
+def _row(finding: Finding, told: PredictionRecord, by: ScoredBy, run_id: str | None) -> dict[str, Any]:
+    return {
+        "sha256": finding.sha256,
+        "model": by.model,
+        "model_version": by.version,
+        "fingerprint": by.fingerprint,
+        "grade": told.grade,
+        "probabilities": list(told.probabilities),
+        "confidence": told.confidence,
+        "referable": told.referable,
+        "referable_probability": told.referable_probability,
+        "vision_threatening": told.vision_threatening,
+        "vision_threatening_probability": told.vision_threatening_probability,
+        "heatmap_key": finding.heatmap_key,
+        "run_id": run_id,
+    }
+
+
+def _outcome_row(visit: Visit, outcome: Outcome, by: ScoredBy, run_id: str | None) -> dict[str, Any]:
+    return {
+        "patient_id": visit[0],
+        "visit": visit[1],
+        "model": by.model,
+        "model_version": by.version,
+        "result": outcome.result,
+        "reasons": list(outcome.reasons),
+        "worst_grade": outcome.worst_grade,
+        "left_grade": outcome.left_grade,
+        "right_grade": outcome.right_grade,
+        "macular_oedema": outcome.macular_oedema,
+        "run_id": run_id,
+    }
+
+
+def _scan_result(seen: tables.Scan, told: tables.Prediction | None) -> ScanResult:
+    eye, reasons = Eye(seen.eye), tuple(seen.reasons)
+    if told is None or seen.state != "scored":
+        return ScanResult(eye, seen.state, reasons)
+    return ScanResult(eye, seen.state, reasons, told.grade, told.referable)

@@ -1,0 +1,136 @@
+"""Patients and scans: which photographs are known, whose they are, and which wait for a model."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from sqlalchemy import Row, func, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from clarity.records import Capture, Eye
+from clarity.storage.tables import InboxObject, Patient, Prediction, Scan
+
+Visit = tuple[int, str]
+"""(id of the patient's row, the visit's name)."""
+
+
+def register(session: Session, captures: Sequence[Capture]) -> list[str | None]:
+    """Make patients and scans; for each capture None, or the sentence of a conflict with what is known of its bytes.
+
+    The same photograph again is the same scan. Another patient, eye or visit for a known photograph is a conflict for
+    a person, and changes nothing. Two writers at once end with one row.
+    """
+    ids = _patients(session, {capture.patient for capture in captures})
+    first = {capture.sha256: capture for capture in reversed(captures)}
+    if first:
+        rows = [_row(capture, ids[capture.patient]) for _, capture in sorted(first.items())]
+        session.execute(insert(Scan).on_conflict_do_nothing(index_elements=["sha256"]), rows)
+    known = {
+        row.sha256: row
+        for row in session.execute(
+            select(Scan.sha256, Scan.patient_id, Scan.eye, Scan.visit).where(Scan.sha256.in_(list(first)))
+        )
+    }
+    return [_conflict(capture, ids[capture.patient], known[capture.sha256]) for capture in captures]
+
+
+def mark_inbox(session: Session, objects: Iterable[tuple[str, str, str]]) -> None:
+    """Note inbox objects (key, etag, sha256) as registered, so that they are not read again."""
+    rows = [{"key": key, "etag": etag, "sha256": sha} for key, etag, sha in sorted(objects)]
+    if rows:
+        session.execute(insert(InboxObject).on_conflict_do_nothing(), rows)
+
+
+def known_inbox(session: Session, objects: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Which of these inbox objects (key, etag) have become scans."""
+    if not objects:
+        return set()
+    found = session.execute(
+        select(InboxObject.key, InboxObject.etag).where(tuple_(InboxObject.key, InboxObject.etag).in_(objects))
+    )
+    return {(row.key, row.etag) for row in found}
+
+
+def waiting_visits(session: Session, *, after: Visit | None = None, limit: int = 500) -> list[Visit]:
+    """Visits with a capture that waits for a model, in a fixed order, a page at a time; reads an index only."""
+    chosen = select(Scan.patient_id, Scan.visit).where(Scan.state == "registered")
+    if after is not None:
+        chosen = chosen.where(tuple_(Scan.patient_id, Scan.visit) > after)
+    found = session.execute(chosen.distinct().order_by(Scan.patient_id, Scan.visit).limit(limit))
+    return [(row.patient_id, row.visit) for row in found]
+
+
+def unscored(session: Session, visits: Sequence[Visit], model: str, version: str, fingerprint: str) -> list[str]:
+    """sha256 of the captures of these visits that this model version has not scored; those that wait come last.
+
+    The whole visit is scored by one model version, also where some of it was scored by an earlier one. That the
+    waiting ones come last keeps the visit in ``waiting_visits`` until all of it is done, whatever dies between.
+    """
+    done = select(Prediction.id).where(
+        Prediction.sha256 == Scan.sha256,
+        Prediction.model == model,
+        Prediction.model_version == version,
+        Prediction.fingerprint == fingerprint,
+    )
+    chosen = select(Scan.sha256).where(
+        tuple_(Scan.patient_id, Scan.visit).in_(visits),
+        Scan.state.in_(("registered", "scored")),
+        ~done.exists(),
+    )
+    order = (Scan.patient_id, Scan.visit, Scan.state.desc(), Scan.sha256)  # "scored" before "registered"
+    return list(session.scalars(chosen.order_by(*order)))
+
+
+def captures(session: Session, shas: Sequence[str]) -> list[Capture]:
+    """The captures of these photographs, in their order; unknown ones are left out."""
+    rows = session.execute(select(Scan, Patient.external_id).join(Patient).where(Scan.sha256.in_(list(shas))))
+    found = {scan.sha256: _capture(scan, patient) for scan, patient in rows}
+    return [found[sha] for sha in shas if sha in found]
+
+
+def settle(session: Session, sha: str, state: str, reasons: Sequence[str], quality: float | None) -> None:
+    """Write the state of one scan, and when it came to it."""
+    session.execute(
+        update(Scan)
+        .where(Scan.sha256 == sha)
+        .values(state=state, reasons=list(reasons), quality=quality, state_at=func.now())
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _patients(session: Session, external_ids: set[str]) -> dict[str, int]:
+    if not external_ids:
+        return {}
+    rows = [{"external_id": name} for name in sorted(external_ids)]  # one order everywhere: no deadlock
+    session.execute(insert(Patient).on_conflict_do_nothing(index_elements=["external_id"]), rows)
+    found = session.execute(select(Patient.external_id, Patient.id).where(Patient.external_id.in_(external_ids)))
+    return {row.external_id: row.id for row in found}
+
+
+def _row(capture: Capture, patient_id: int) -> dict[str, object]:
+    return {
+        "sha256": capture.sha256,
+        "patient_id": patient_id,
+        "key": capture.key,
+        "eye": str(capture.eye),
+        "field": capture.field,
+        "visit": capture.visit,
+        "captured_at": capture.captured_at,
+    }
+
+
+def _conflict(capture: Capture, patient_id: int, known: Row[str, int, str, str]) -> str | None:
+    _, known_patient, known_eye, known_visit = known
+    said = f"photograph {capture.sha256[:12]}…"
+    if known_patient != patient_id:
+        return f"{said}: already registered for another patient, a person has to decide whose it is"
+    if known_eye != capture.eye:
+        return f"{said}: already registered as the {known_eye} eye, now said to be the {capture.eye} eye"
+    if known_visit != capture.visit:
+        return f"{said}: already registered for visit {known_visit}, now said to be of {capture.visit}"
+    return None
+
+
+def _capture(scan: Scan, patient: str) -> Capture:
+    captured_at = scan.captured_at.astimezone(UTC) if isinstance(scan.captured_at, datetime) else None
+    return Capture(scan.sha256, scan.key, patient, Eye(scan.eye), scan.visit, scan.field, captured_at)
