@@ -2,8 +2,8 @@
 
 from clarity.imaging.chain import prepare, prepare_image
 from clarity.imaging.decode import decode
+from clarity.imaging.field import find_field
 from clarity.imaging.fingerprint import fingerprint
-from clarity.imaging.fundus import find_field
 from clarity.imaging.tensor import to_tensor
 
 __all__ = ["decode", "find_field", "fingerprint", "prepare", "prepare_image", "to_tensor"]

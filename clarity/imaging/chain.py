@@ -3,6 +3,7 @@
 from clarity.errors import NotFundus
 from clarity.imaging import fundus, quality
 from clarity.imaging.decode import decode
+from clarity.imaging.field import enlarge, find_field, shrink, whole
 from clarity.imaging.fingerprint import fingerprint
 from clarity.params import ImagingParams, QualityParams
 from clarity.records import Field, Image, Prepared
@@ -20,10 +21,10 @@ def prepare(data: bytes, imaging: ImagingParams, quality_params: QualityParams) 
 def prepare_image(image: Image, imaging: ImagingParams, quality_params: QualityParams) -> Prepared:
     """The chain after decoding: oriented (H, W, 3) uint8 RGB to a prepared photograph. ``image`` is not changed."""
     height, width = image.shape[:2]
-    small, scale = fundus.shrink(image)
+    small, scale = shrink(image)
     found = _find(small)
     verdict = quality.assess(small, found, quality_params)
-    field = fundus.enlarge(found, scale) if found else fundus.whole(width, height)
+    field = enlarge(found, scale) if found else whole(width, height)
     area = fundus.square(field)
     view = fundus.crop(image, area, imaging.size)
     outside = ~fundus.inside(field, area, imaging.size) if found else None
@@ -37,6 +38,6 @@ def prepare_image(image: Image, imaging: ImagingParams, quality_params: QualityP
 
 def _find(small: Image) -> Field | None:
     try:
-        return fundus.find_field(small)
+        return find_field(small)
     except NotFundus:
         return None
