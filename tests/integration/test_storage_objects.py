@@ -1,0 +1,122 @@
+"""The object store, a real one."""
+
+import os
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+from clarity.errors import ObjectMissing, StorageError, StorageUnavailable
+from clarity.settings import Settings
+from clarity.storage import keys
+from clarity.storage.objects import Objects
+
+TRICKY = 'inbox/Ünïcode "quoted" it\'s/../\U0001f441 a&b=c?d#e%20+f.jpg'
+
+
+@pytest.fixture
+def objects(settings: Settings) -> Objects:
+    return Objects(settings)
+
+
+def test_what_was_put_is_got_whatever_its_name(objects: Objects) -> None:
+    objects.put(TRICKY, b"bytes", "image/jpeg")
+    assert objects.get(TRICKY) == b"bytes"
+    assert [(entry.key, entry.size) for entry in objects.list("inbox/")] == [(TRICKY, 5)]
+
+
+def test_a_content_addressed_object_is_written_once(objects: Objects) -> None:
+    assert objects.put_if_absent("captures/x", b"abc") is True
+    assert objects.put_if_absent("captures/x", b"abc") is False
+    objects.put("captures/x", b"ab")  # a shorter one is not that content
+    assert objects.put_if_absent("captures/x", b"abc") is True
+    assert objects.get("captures/x") == b"abc"
+
+
+def test_a_listing_goes_over_pages_and_can_start_behind_a_key(objects: Objects) -> None:
+    for number in range(1005):
+        objects.put(f"many/{number:05d}", b"")
+    assert [e.key for e in objects.list("many/")] == [f"many/{n:05d}" for n in range(1005)]
+    assert [e.key for e in objects.list("many/", after="many/01002")] == ["many/01003", "many/01004"]
+
+
+def test_the_etag_follows_the_content(objects: Objects) -> None:
+    objects.put("a", b"1")
+    (first,) = objects.list("a")
+    objects.put("a", b"2")
+    (second,) = objects.list("a")
+    assert first.etag != second.etag
+
+
+def test_a_missing_object_is_named_and_deleting_it_is_harmless(objects: Objects) -> None:
+    with pytest.raises(ObjectMissing, match="nothing/here"):
+        objects.get("nothing/here")
+    assert not objects.exists("nothing/here")
+    objects.delete("nothing/here")
+
+
+def test_a_presigned_url_reads_one_object_without_credentials_until_it_expires(objects: Objects) -> None:
+    objects.put("a b.txt", b"open")
+    url = objects.presign("a b.txt", seconds=2)
+    assert urllib.request.urlopen(url).read() == b"open"  # noqa: S310
+    time.sleep(2.5)
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(url)  # noqa: S310
+    caught.value.close()
+    assert caught.value.code == 403
+
+
+def test_making_the_bucket_twice_is_harmless(settings: Settings) -> None:
+    objects = Objects(settings, bucket=f"{settings.s3_bucket}-other")
+    objects.ensure_bucket()
+    objects.ensure_bucket()
+    objects.put("a", b"1")
+    objects.delete("a")
+
+
+def test_wrong_credentials_are_named_without_the_secret(settings: Settings) -> None:
+    wrong = settings.model_copy(update={"s3_access_key_id": "stranger"})
+    with pytest.raises(StorageError) as caught:
+        Objects(wrong).get("a")
+    assert settings.need("s3_secret_access_key") not in str(caught.value)
+    assert settings.s3_bucket in str(caught.value)
+
+
+def test_an_unreachable_store_is_named_with_endpoint_and_key_and_may_be_tried_again(settings: Settings) -> None:
+    gone = settings.model_copy(update={"s3_endpoint_url": "http://user:hunter2@127.0.0.1:1"})
+    with pytest.raises(StorageUnavailable) as caught:
+        Objects(gone).put("some/key", b"")
+    assert "127.0.0.1:1" in str(caught.value) and "some/key" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_client_is_not_carried_over_a_fork(objects: Objects) -> None:
+    objects.put("a", b"1")
+    mine = objects._client
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writer, b"new" if objects._client is not mine else b"old")
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(reader, 3) == b"new"
+    os.close(reader)
+    os.close(writer)
+
+
+@pytest.mark.parametrize(
+    ("data", "suffix"),
+    [
+        (b"\xff\xd8\xff\xe0", ".jpg"),
+        (b"\x89PNG\r\n\x1a\n", ".png"),
+        (b"\0" * 128 + b"DICM", ".dcm"),
+        (b"hello", ""),
+        (b"", ""),
+    ],
+)
+def test_a_capture_is_named_by_its_content_and_not_by_its_name(data: bytes, suffix: str) -> None:
+    assert keys.kind(data)[0] == suffix
+    assert (
+        keys.capture_key(keys.sha256(data), suffix) == f"captures/{keys.sha256(data)[:2]}/{keys.sha256(data)}{suffix}"
+    )
