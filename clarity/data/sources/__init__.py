@@ -1,0 +1,49 @@
+"""One adapter a public data set, for the layouts in which people really have them.
+
+An adapter is a module with NAME, ``recognises(tree)`` and ``read(tree)``; it says what the set's own tables and names
+say, and touches no pixel.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+
+from clarity.data.sources import aptos, ddr, deepdrid, eyepacs, folder, idrid, medmnist, messidor2, phantoms
+from clarity.data.sources.row import SourceRow
+from clarity.data.sources.tree import Tree, plant
+from clarity.errors import ParameterError, SourceError
+from clarity.settings import Settings
+
+__all__ = ["NAMES", "SourceRow", "detect", "read"]
+
+_SETS: tuple[ModuleType, ...] = (eyepacs, idrid, aptos, messidor2, ddr, deepdrid, medmnist, phantoms)
+_ADAPTERS: dict[str, ModuleType] = {module.NAME: module for module in (*_SETS, folder)}
+NAMES: tuple[str, ...] = tuple(_ADAPTERS)
+
+
+def read(
+    name: str, path: str | Path, *, settings: Settings | None = None, options: Mapping[str, str] | None = None
+) -> Iterator[SourceRow]:
+    """The rows of a source. ``path`` is a folder, a file or an s3:// prefix; ``options`` name columns for "folder".
+
+    Raises ParameterError (no such adapter, options that it does not take), SourceError, ManifestError.
+    """
+    if name not in _ADAPTERS:
+        raise ParameterError(f"source {name!r}: not one of {', '.join(NAMES)}")
+    if options and name != folder.NAME:
+        raise ParameterError(f"source {name}: takes no column names; they are for the source {folder.NAME}")
+    tree = plant(path, settings)
+    rows: Iterator[SourceRow] = folder.read(tree, options) if name == folder.NAME else _ADAPTERS[name].read(tree)
+    return rows
+
+
+def detect(path: str | Path, *, settings: Settings | None = None) -> str:
+    """The adapter whose layout this is. Raises SourceError where none or more than one knows it."""
+    tree: Tree = plant(path, settings)
+    known = [module.NAME for module in _SETS if module.recognises(tree)]
+    if not known and folder.recognises(tree):
+        return folder.NAME
+    if len(known) == 1:
+        return str(known[0])
+    verdict = f"could be {' or '.join(known)}" if known else "not a layout that Clarity knows"
+    raise SourceError(f"{tree.place}: {verdict}; say which with --source ({', '.join(NAMES)})")

@@ -1,0 +1,130 @@
+"""Any folder: photographs beside a csv with named columns, or one folder a grade.
+
+The csv is the only one at the top, or the one named labels.csv, or options["table"]. Columns are known by the usual
+names; ``options`` says others, for example {"grade": "ICDR", "patient": "MRN pseudonym"}. Sides train, val, test above
+the grade folders are kept.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
+
+from clarity.data.sources import table
+from clarity.data.sources.row import SourceRow, parse_eye, parse_grade
+from clarity.data.sources.tree import Images, Tree, is_image
+from clarity.errors import ManifestError, SourceError
+
+NAME = "folder"
+ALIASES: dict[str, tuple[str, ...]] = {
+    "image": (
+        "image",
+        "filename",
+        "file",
+        "file name",
+        "image name",
+        "image id",
+        "image path",
+        "id code",
+        "path",
+        "name",
+    ),
+    "grade": ("grade", "level", "diagnosis", "dr grade", "retinopathy grade", "icdr", "label", "dr"),
+    "patient": ("patient", "patient id", "subject", "subject id"),
+    "eye": ("eye", "laterality", "side of eye"),
+    "field": ("field", "view"),
+    "quality": ("quality", "image quality"),
+    "split": ("split", "set", "subset", "usage"),
+    "licence": ("licence", "license"),
+}
+_SPLITS = {"train": "train", "training": "train", "val": "validation", "valid": "validation",
+           "validation": "validation", "test": "test", "testing": "test"}  # fmt: skip
+_GRADE_FOLDERS = {"nodr": "0", "normal": "0", "mild": "1", "moderate": "2", "severe": "3",
+                  "proliferatedr": "4", "proliferative": "4", "proliferativedr": "4", "pdr": "4"}  # fmt: skip
+
+
+def recognises(tree: Tree) -> bool:
+    """By a table with an image and a grade column, or by at least two grade folders with photographs."""
+    name = _table(tree, {})
+    if name:
+        header = table.columns(tree, name)
+        return all(table.pick(header, ALIASES[key]) for key in ("image", "grade"))
+    return len({_folder_grade(n) for n in tree.files if is_image(n)} - {None}) >= 2
+
+
+def read(tree: Tree, options: Mapping[str, str] | None = None, *, source: str = NAME) -> Iterator[SourceRow]:
+    """Every row of the table, or every photograph in a grade folder. Raises ManifestError, SourceError."""
+    options = dict(options or {})
+    name = _table(tree, options)
+    yield from _from_table(tree, name, options, source) if name else _from_folders(tree, source)
+
+
+def _from_table(tree: Tree, name: str, options: Mapping[str, str], source: str) -> Iterator[SourceRow]:
+    rows = table.read(tree, name)
+    where = {key: _column(tree, name, rows, key, options) for key in ALIASES}
+    images = Images(tree)
+    for row, problem in table.once(rows, str(where["image"])):
+        cell = {key: row[column] if column else "" for key, column in where.items()}
+        found = images.find(cell["image"])
+        grade, bad = parse_grade(cell["grade"])
+        yield SourceRow(
+            source=source,
+            name=found or cell["image"],
+            read=tree.reader(found) if found else None,
+            patient=f"{source}:{cell['patient'] or PurePosixPath(cell['image']).with_suffix('')}",
+            eye=parse_eye(cell["eye"]),
+            field=cell["field"] or "unknown",
+            grade=grade,
+            quality=cell["quality"],
+            split=_SPLITS.get(cell["split"].lower(), ""),
+            licence=cell["licence"],
+            problem=problem or bad,
+            stamp=tree.files[found] if found else "",
+        )
+
+
+def _from_folders(tree: Tree, source: str) -> Iterator[SourceRow]:
+    graded = {name: digit for name in tree.files if is_image(name) and (digit := _folder_grade(name))}
+    if not graded:
+        raise SourceError(f"{tree.place}: neither a csv with an image and a grade column nor folders named 0 to 4")
+    for name, digit in graded.items():
+        grade, bad = parse_grade(digit)
+        sides = [_SPLITS[part.lower()] for part in PurePosixPath(name).parts[:-2] if part.lower() in _SPLITS]
+        yield SourceRow(
+            source=source,
+            name=name,
+            read=tree.reader(name),
+            patient=f"{source}:{PurePosixPath(name).with_suffix('')}",
+            grade=grade,
+            split=sides[-1] if sides else "",
+            problem=bad,
+            stamp=tree.files[name],
+        )
+
+
+def _table(tree: Tree, options: Mapping[str, str]) -> str | None:
+    if "table" in options:
+        if options["table"] not in tree.files:
+            raise SourceError(f"{tree.place}/{options['table']}: there is no such table")
+        return options["table"]
+    tables = [name for name in tree.files if name.endswith(".csv") and "/" not in name]
+    if "labels.csv" in tables:
+        return "labels.csv"
+    return tables[0] if len(tables) == 1 else None
+
+
+def _column(tree: Tree, name: str, rows: list[table.Row], key: str, options: Mapping[str, str]) -> str | None:
+    header = list(rows[0]) if rows else []
+    if key in options and options[key] not in header:
+        raise ManifestError(f"{tree.place}/{name}: no column {options[key]!r} for {key}; it has {', '.join(header)}")
+    column = options.get(key) or table.pick(header, ALIASES[key])
+    if column is None and key in ("image", "grade"):
+        raise ManifestError(
+            f"{tree.place}/{name}: no column for {key}; it has {', '.join(header) or 'no rows'}; say --column {key}=…"
+        )
+    return column
+
+
+def _folder_grade(name: str) -> str | None:
+    folder = PurePosixPath(name).parent.name.lower()
+    numbered = re.fullmatch(r"(?:grade|level|class|dr)?[\s_-]*(\d)(?:[\s_.-].*)?", folder)
+    return numbered[1] if numbered else _GRADE_FOLDERS.get(re.sub(r"[^a-z]", "", folder))

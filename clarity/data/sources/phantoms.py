@@ -1,0 +1,27 @@
+"""Drawn photographs, as ``clarity.data.phantoms.write`` leaves them: labels.csv and JPEGs. Never clinical data."""
+
+from collections.abc import Iterator
+
+from clarity.data.sources import folder, table
+from clarity.data.sources.row import SourceRow
+from clarity.data.sources.tree import Tree
+
+NAME = "phantoms"
+LICENCE = "Apache-2.0 (drawn by Clarity, not photographs)"
+_NEED = {"image", "patient", "eye", "grade", "quality"}
+
+
+def recognises(tree: Tree) -> bool:
+    """By labels.csv with the generator's columns and photographs named phantom…."""
+    return "labels.csv" in tree.files and set(table.columns(tree, "labels.csv")) >= _NEED and _drawn(tree)
+
+
+def read(tree: Tree) -> Iterator[SourceRow]:
+    """Every row of labels.csv. Raises ManifestError, SourceError."""
+    table.read(tree, "labels.csv", need=sorted(_NEED))
+    for row in folder.read(tree, {"table": "labels.csv"}, source=NAME):
+        yield SourceRow(**{name: getattr(row, name) for name in SourceRow.__slots__} | {"licence": LICENCE})
+
+
+def _drawn(tree: Tree) -> bool:
+    return any("phantom" in name.lower() for name in tree.files)

@@ -1,0 +1,156 @@
+"""A DVC workspace: the folder of conf/pipeline.yaml, dvc.yaml, data.dvc, data/ and artifacts/.
+
+DVC runs as a child process, one at a time: it does not wait for its own lock (DVC #10465), so a lock of ours comes
+first. Addresses go to .dvc/config.local, credentials only through the child's environment.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import Literal
+
+import yaml
+
+from clarity.data import template
+from clarity.data.lock import Lock
+from clarity.errors import WorkspaceError
+from clarity.params import Params
+from clarity.settings import Settings
+
+DATA = "data"
+DATA_FILE = "data.dvc"
+REMOTE = "s3"
+_EDGE = re.compile(r'^"(?P<first>[^"]+)"(?: -> "(?P<then>[^"]+)")?;$')
+_WAIT_S = 3600.0
+
+
+def _ignore(_line: str) -> None: ...
+
+
+class Workspace:
+    """One workspace. Cheap to make; safe in threads and across processes."""
+
+    def __init__(self, path: Path, settings: Settings) -> None:
+        """``path``: the workspace's root; nothing is read or written yet."""
+        self.path = Path(path).resolve()
+        self.settings = settings
+        self._lock = Lock(self.path / ".dvc" / "tmp" / "clarity.lock")
+
+    def __repr__(self) -> str:
+        return f"Workspace({self.path})"
+
+    @classmethod
+    def create(cls, project: Path, target: Path, params: Params, settings: Settings) -> "Workspace":
+        """A workspace of its own with a copy of the project's code, ``params`` as its configuration, and DVC ready.
+
+        Run again, it brings the copies up to date and leaves data, artifacts and DVC's memory. Raises WorkspaceError.
+        """
+        template.lay_out(Path(project), Path(target), params)
+        workspace = cls(target, settings)
+        workspace.init()
+        return workspace
+
+    def init(self) -> None:
+        """Make DVC ready: ``dvc init --no-scm`` where there is none, the S3 remote's address in .dvc/config.local."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with self.lock():
+            if not (self.path / ".dvc" / "config").exists():
+                self._run("init", "--no-scm", "--force", "--quiet")
+                (self.path / ".dvc" / "config").write_text(template.DVC_CONFIG, encoding="utf-8")
+            local = template.remote_config(self.settings)
+            place = self.path / ".dvc" / "config.local"
+            if not place.exists() or place.read_text(encoding="utf-8") != local:
+                place.write_text(local, encoding="utf-8")
+
+    @contextmanager
+    def lock(self, *, wait_s: float = _WAIT_S) -> Iterator[None]:
+        """The only writer of this workspace while inside; again inside itself is fine. Raises AlreadyRunning."""
+        with self._lock.held(wait_s):
+            yield
+
+    def dvc(self, *arguments: str, on_line: Callable[[str], None] = _ignore) -> list[str]:
+        """Run one DVC command and give its lines, each also to ``on_line`` as it comes.
+
+        Raises WorkspaceError with the command, its exit code and last lines.
+        """
+        if not (self.path / ".dvc").is_dir():
+            raise WorkspaceError(f"{self.path}: no DVC workspace (Workspace.init makes one)")
+        with self.lock():
+            return self._run(*arguments, on_line=on_line)
+
+    def stages(self) -> list[str]:
+        """Names of the stages of dvc.yaml as DVC orders them: whatever a stage needs comes before it."""
+        before: dict[str, set[str]] = {}
+        for line in self.dvc("dag", "--dot"):
+            if edge := _EDGE.match(line.strip()):
+                before.setdefault(edge["first"], set())
+                if edge["then"]:
+                    before.setdefault(edge["then"], set()).add(edge["first"])
+        try:
+            ordered = list(TopologicalSorter({name: sorted(before[name]) for name in sorted(before)}).static_order())
+        except CycleError as error:
+            raise WorkspaceError(f"{self.path}/dvc.yaml: a circle of stages ({error.args[1]})") from None
+        return [name for name in ordered if not name.endswith(".dvc")]
+
+    def repro(self, stage: str, on_line: Callable[[str], None] = _ignore) -> Literal["ran", "cached"]:
+        """Bring one stage up to date; DVC's cache decides whether it runs. Raises WorkspaceError where it fails."""
+        lines = self.dvc("repro", "--single-item", stage, on_line=on_line)
+        return "ran" if any(line.startswith("Running stage") for line in lines) else "cached"
+
+    def data_version(self) -> str:
+        """The 32 hex digits that data.dvc says: the name of this version of data/. Raises WorkspaceError."""
+        return version_of(self.data_file())
+
+    def data_file(self) -> str:
+        """data.dvc as text. Raises WorkspaceError where there is no data set yet."""
+        try:
+            return (self.path / DATA_FILE).read_text(encoding="utf-8")
+        except OSError:
+            raise WorkspaceError(f"{self.path}: no {DATA_FILE}, no data set yet; `clarity ingest` makes one") from None
+
+    def _run(self, *arguments: str, on_line: Callable[[str], None] = _ignore) -> list[str]:
+        command = [sys.executable, "-m", "dvc", *arguments]
+        lines: list[str] = []
+        last: deque[str] = deque(maxlen=12)
+        try:
+            child = subprocess.Popen(
+                command, cwd=self.path, env=self._environment(), text=True, encoding="utf-8", errors="replace",
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+        except OSError as error:
+            raise WorkspaceError(f"{self.path}: DVC cannot be started ({error.strerror})") from None
+        with child:
+            try:
+                for line in child.stdout or ():
+                    text = line.rstrip()
+                    lines.append(text)
+                    last.append(text)
+                    on_line(text)
+            except BaseException:
+                child.terminate()
+                raise
+        if child.returncode != 0:
+            said = " | ".join(line for line in last if line) or "no output"
+            raise WorkspaceError(f"{self.path}: `dvc {' '.join(arguments)}` ended with {child.returncode}: {said}")
+        return lines
+
+    def _environment(self) -> dict[str, str]:
+        programs = str(Path(sys.executable).parent)  # stages call `python`, and mean this one
+        paths = os.pathsep.join([programs, os.environ.get("PATH", os.defpath)])
+        quiet = {"DVC_NO_ANALYTICS": "1", "PYTHONUNBUFFERED": "1", "PATH": paths}
+        return {**os.environ, **self.settings.environment(), **quiet}
+
+
+def version_of(data_file: str) -> str:
+    """The data set's version in the text of a data.dvc. Raises WorkspaceError where it has none."""
+    try:
+        out = yaml.safe_load(data_file)["outs"][0]
+        return str(out["md5"]).removesuffix(".dir")
+    except (yaml.YAMLError, KeyError, IndexError, TypeError):
+        raise WorkspaceError(f"{DATA_FILE}: not a file that DVC wrote") from None
