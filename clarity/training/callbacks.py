@@ -29,7 +29,7 @@ class History(pl.Callback):
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._start = time.monotonic()
 
-    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         values = {key: float(value) for key, value in trainer.callback_metrics.items() if key in COLUMNS}
         row = {"epoch": trainer.current_epoch, **values, "seconds": round(time.monotonic() - self._start, 2)}
         self.rows = [*(r for r in self.rows if r["epoch"] < row["epoch"]), row]

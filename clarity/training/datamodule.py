@@ -2,6 +2,7 @@
 
 # ruff: noqa: ARG002 — Lightning's hooks have fixed signatures
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
@@ -56,7 +57,7 @@ class PreparedSet:
         pixels: NDArray[np.uint8] = self._shard(shard)[row]
         return pixels
 
-    def images(self, positions: list[int]) -> NDArray[np.uint8]:
+    def images(self, positions: Sequence[int]) -> NDArray[np.uint8]:
         """(N, S, S, 3) uint8 RGB."""
         return np.stack([self.image(position) for position in positions])
 

@@ -28,7 +28,12 @@ from clarity.training.tracking import Tracking
 log = logging.getLogger(__name__)
 BEST = "best"
 LAST = "last"
-NAGS = (".*does not have many workers.*", ".*exists and is not empty.*", ".*smaller than the logging interval.*")
+NAGS = (
+    ".*does not have many workers.*",
+    ".*exists and is not empty.*",
+    ".*smaller than the logging interval.*",
+    ".*LeafSpec.*is deprecated.*",
+)
 
 
 @dataclass(frozen=True, slots=True)

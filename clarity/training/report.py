@@ -1,0 +1,131 @@
+"""One HTML file that holds everything a person reads about an evaluation: no script, no link, pictures inlined."""
+
+import base64
+import html
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clarity.inference.bundle import Facts
+from clarity.records import Interval
+
+if TYPE_CHECKING:
+    from clarity.training.evaluate import Evaluation
+
+_STYLE = """
+body{font:16px/1.55 system-ui,sans-serif;color:#1f2933;background:#fff;max-width:60rem;margin:2rem auto;padding:0 1rem}
+h1{font-size:1.6rem;margin-bottom:.2rem} h2{font-size:1.15rem;margin-top:2.2rem}
+table{border-collapse:collapse;font-variant-numeric:tabular-nums} td,th{padding:.28rem .9rem .28rem 0;text-align:left}
+tr+tr td{border-top:1px solid #e4e7eb} th{font-weight:600;border-bottom:2px solid #cbd2d9}
+img{max-width:100%;height:auto} .pair{display:flex;flex-wrap:wrap;gap:1rem} .pair img{max-width:min(100%,27rem)}
+.warn{background:#fff4e5;border-left:4px solid #c2410c;padding:.7rem 1rem;margin:1rem 0}
+.soft{color:#616e7c} code{font-size:.9em}
+"""
+_LABELS = {
+    "qwk": "Quadratic weighted kappa",
+    "accuracy": "Accuracy",
+    "ece": "Expected calibration error",
+    "auroc_referable": "AUROC, referable (grade 2 or worse)",
+    "sensitivity_referable": "Sensitivity, referable",
+    "specificity_referable": "Specificity, referable",
+    "auroc_vision_threatening": "AUROC, vision-threatening (grade 3 or worse)",
+    "sensitivity_vision_threatening": "Sensitivity, vision-threatening",
+    "specificity_vision_threatening": "Specificity, vision-threatening",
+    "imageability": "Imageability (share gradable)",
+}
+NOT_A_DEVICE = "Decision support in development, not a medical device. Macular oedema is not assessed."
+PHANTOMS = (
+    "These are phantoms: drawings made by a program, not photographs of eyes. The figures show that the pipeline "
+    "works; they say nothing about real eyes and must never be quoted as clinical."
+)
+
+
+def write(target: Path, pictures: Path, result: "Evaluation", facts: Facts, *, phantoms: bool) -> None:
+    """Write the report; ``pictures`` is the folder of the PNGs."""
+    test = result.test.intervals | {"imageability": result.imageability["all"]}
+    counts = "".join(
+        _row(split, str(c["photographs"]), str(c["patients"]), str(c["gradable"])) for split, c in result.counts.items()
+    )
+    parts = [
+        f"<h1>{html.escape(facts.name)}: evaluation</h1>",
+        f"<p class='soft'>{html.escape(facts.data_summary)}</p>",
+        f"<p class='warn'><strong>{NOT_A_DEVICE}</strong>{'<br>' + PHANTOMS if phantoms else ''}</p>",
+        "<h2>Test split</h2>",
+        _figures(test, result.test.wilson),
+        f"<p class='soft'>{_method(result)}</p>",
+        "<h2>Photographs</h2><table>" + _head("split", "photographs", "patients", "gradable") + counts + "</table>",
+        _pair(pictures, "confusion.png", "roc.png"),
+        "<h2>Calibration</h2>" + _pair(pictures, "reliability.png"),
+        "<h2>Training</h2>" + _image(pictures / "curves.png"),
+        "<h2>Worst errors, with the heatmap of the predicted grade</h2>" + _image(pictures / "errors.png"),
+        *_sources(result),
+        "<h2>Origin</h2>" + _origin(facts),
+    ]
+    page = "<!doctype html><html lang='en'><head><meta charset='utf-8'><meta name='viewport' "
+    page += f"content='width=device-width'><title>{html.escape(facts.name)}: evaluation</title>"
+    page += f"<style>{_STYLE}</style></head><body>{''.join(parts)}</body></html>\n"
+    target.write_text(page, encoding="utf-8")
+
+
+def _figures(found: dict[str, Interval], wilson: dict[str, tuple[float, float]]) -> str:
+    rows = []
+    for name, label in _LABELS.items():
+        if name not in found:
+            continue
+        value = found[name]
+        if not value.n:
+            rows.append(_row(label, "not defined", "", "", "0"))
+            continue
+        independent = f"{wilson[name][0]:.3f} to {wilson[name][1]:.3f}" if name in wilson else ""
+        interval = f"{value.low:.3f} to {value.high:.3f}"
+        rows.append(_row(label, f"{value.value:.3f}", interval, independent, str(value.n)))
+    return "<table>" + _head("figure", "value", "95 % interval", "Wilson", "photographs") + "".join(rows) + "</table>"
+
+
+def _method(result: "Evaluation") -> str:
+    cuts = result.operating
+    return (
+        "Intervals resample patients (imageability: Wilson). Operating thresholds were chosen on the validation "
+        f"split: referable from a probability of {cuts.referable:.3f}, vision-threatening from "
+        f"{cuts.vision_threatening:.3f}; "
+        "a photograph graded that badly is always called. Ungradable photographs get no grade and are left out of "
+        "every figure but imageability."
+    )
+
+
+def _sources(result: "Evaluation") -> list[str]:
+    if len(result.sources) < 2:
+        return []
+    blocks = ["<h2>Each source by itself</h2>"]
+    for name, found in result.sources.items():
+        shown = found.intervals | {"imageability": result.imageability[name]}
+        blocks.append(f"<h3>{html.escape(name)}</h3>" + _figures(shown, found.wilson))
+    return blocks
+
+
+def _origin(facts: Facts) -> str:
+    rows = {
+        "network": facts.backbone,
+        "image size": f"{facts.imaging.size} pixels",
+        "data set version": facts.data_version,
+        "code": facts.git_commit,
+        "temperature": f"{facts.temperature:.3f}",
+        **facts.environment,
+    }
+    return "<table>" + "".join(_row(key, value) for key, value in rows.items()) + "</table>"
+
+
+def _pair(folder: Path, *names: str) -> str:
+    return "<div class='pair'>" + "".join(_image(folder / name) for name in names) + "</div>"
+
+
+def _image(path: Path) -> str:
+    data = base64.b64encode(path.read_bytes()).decode("ascii")
+    return f"<img alt='{path.stem}' src='data:image/png;base64,{data}'>"
+
+
+def _head(*cells: str) -> str:
+    return "<tr>" + "".join(f"<th>{cell}</th>" for cell in cells) + "</tr>"
+
+
+def _row(*cells: str) -> str:
+    return "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>"
