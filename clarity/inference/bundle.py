@@ -169,15 +169,20 @@ def write(folder: Path, *, graph: Path, facts: Facts) -> Bundle:
 
 def lock() -> str:
     """Every distribution of this environment with its version, a line each, sorted: a pip requirements file."""
-    found = {dist.metadata["Name"].lower().replace("_", "-"): dist.version for dist in metadata.distributions()}
-    return "".join(f"{name}=={version}\n" for name, version in sorted(found.items()))
+    return "".join(f"{name}=={version}\n" for name, version in sorted(_installed().items()))
 
 
 def versions() -> dict[str, str]:
     """Versions of the libraries that a grade depends on."""
     names = ("clarity-dr", "numpy", "opencv-python", "openvino", "torch", "torchvision")
-    installed = {dist.metadata["Name"].lower(): dist.version for dist in metadata.distributions()}
+    installed = _installed()
     return {name: installed[name] for name in names if name in installed}
+
+
+def _installed() -> dict[str, str]:
+    # A half-removed distribution has no name.
+    named = ((dist.metadata["Name"], dist.version) for dist in metadata.distributions())
+    return {name.lower().replace("_", "-"): version for name, version in named if name}
 
 
 def _parse(path: Path, text: bytes) -> Spec:

@@ -14,7 +14,8 @@ photographs must look at every one of its results before anything is done about 
 
 ## What it does
 Reads one colour fundus photograph and gives its grade on the International Clinical Diabetic Retinopathy scale,
-five calibrated probabilities, two screening outcomes, and a heatmap of what speaks for the grade. The grades: {classes}.
+five calibrated probabilities, two screening outcomes, and a heatmap of what speaks for the grade.
+The grades: {classes}.
 
 - Network: {backbone}, {size} × {size} pixels, imaging fingerprint `{fingerprint}`.
 - Decision: {decision}; temperature {temperature:.3f}.

@@ -18,6 +18,7 @@ from clarity.imaging.tensor import to_tensor
 from clarity.inference import decision, heatmap
 from clarity.inference.bundle import Bundle
 from clarity.inference.engine import Engine, Scores, cores
+from clarity.inference.legend import with_legend
 from clarity.records import Image, Prediction, Prepared, Quality
 
 log = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ class Graded:
         """The heatmap on the prepared square with its legend, RGB; None where ungradable."""
         if self.prediction is None or self.cam is None:
             return None
-        return heatmap.with_legend(heatmap.on_prepared(self.prepared, self.cam, size), self.prediction.grade)
+        return with_legend(heatmap.on_prepared(self.prepared, self.cam, size), self.prediction.grade)
 
 
 class Grader:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from clarity import grades
 from clarity.errors import InferenceError
-from clarity.records import Crop, Field, Image, Prepared
+from clarity.records import Image, Prepared
 
 Map = NDArray[np.float32]
 _OPACITY = 0.65
@@ -39,12 +39,18 @@ def upsample(cam: Map, width: int, height: int) -> Map:
     return clipped
 
 
-def field_mask(field: Field, crop: Crop, size: int) -> Map:
-    """(size, size) float32: 1 inside the field of view as the prepared square shows it, 0 outside, a soft edge."""
-    step = crop.side / size
+def field_mask(prepared: Prepared, size: int) -> Map:
+    """(size, size) float32 over the prepared square: 1 where the photograph shows the eye, 0 elsewhere, a soft edge.
+
+    Elsewhere is outside the circle of the field of view, and where the camera's frame cut that circle off.
+    """
+    step = prepared.crop.side / size
     at = (np.arange(size) + 0.5) * step - 0.5
-    distance = np.hypot((crop.left + at)[None, :] - field.cx, (crop.top + at)[:, None] - field.cy)
-    mask: Map = np.clip((field.radius - distance) / (step * max(1.0, 0.01 * size)) + 0.5, 0, 1).astype(np.float32)
+    x, y = (prepared.crop.left + at)[None, :], (prepared.crop.top + at)[:, None]
+    circle = prepared.field.radius - np.hypot(x - prepared.field.cx, y - prepared.field.cy)
+    frame = np.minimum(np.minimum(x, prepared.width - 1 - x), np.minimum(y, prepared.height - 1 - y))
+    within = np.minimum(circle, frame) / (step * max(1.0, 0.01 * size)) + 0.5
+    mask: Map = np.clip(within, 0, 1).astype(np.float32)
     return mask
 
 
@@ -62,7 +68,7 @@ def on_prepared(prepared: Prepared, cam: Map, size: int | None = None) -> Image:
     image = prepared.image
     if size != len(image):
         image = cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC if size > len(image) else cv2.INTER_AREA)
-    return overlay(image, upsample(cam, size, size) * field_mask(prepared.field, prepared.crop, size))
+    return overlay(image, upsample(cam, size, size) * field_mask(prepared, size))
 
 
 def on_original(original: Image, prepared: Prepared, cam: Map, max_side: int = 1024) -> Image:
@@ -75,7 +81,7 @@ def on_original(original: Image, prepared: Prepared, cam: Map, max_side: int = 1
     width, height = (max(1, round(original.shape[axis] * scale)) for axis in (1, 0))
     image = original if scale == 1 else cv2.resize(original, (width, height), interpolation=cv2.INTER_AREA)
     side = max(1, round(prepared.crop.side * scale))
-    square = upsample(cam, side, side) * field_mask(prepared.field, prepared.crop, side)
+    square = upsample(cam, side, side) * field_mask(prepared, side)
     # The centre of pixel 0 is 0, as everywhere in clarity.imaging: a cell's centre is half a step from its edge.
     step = prepared.crop.side * scale / side
     shift_x, shift_y = (edge * scale + step / 2 - 0.5 for edge in (prepared.crop.left, prepared.crop.top))
@@ -88,25 +94,6 @@ def colours(cam: Map) -> Image:
     levels = np.rint(np.clip(cam, 0.0, 1.0) * 255).astype(np.uint8)
     coloured: Image = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB)
     return coloured
-
-
-def with_legend(image: Image, grade: int) -> Image:
-    """The picture with a strip below it: the colour scale, what it means, and what Clarity is not."""
-    width = image.shape[1]
-    unit = max(0.30, width / 1100)
-    line = round(30 * unit)
-    strip = np.full((3 * line, width, 3), 24, dtype=np.uint8)
-    bar = np.tile(np.linspace(0, 1, width // 3, dtype=np.float32), (max(4, line // 2), 1))
-    top, left = line // 3, line // 2
-    strip[top : top + len(bar), left : left + bar.shape[1]] = overlay(np.full((*bar.shape, 3), 60, np.uint8), bar)
-    texts = (
-        ("evidence: none to most", 2 * left + bar.shape[1], top + len(bar)),
-        (f"for grade {grade}, {grades.name(grade)}", left, top + line + round(line * 0.55)),
-        ("decision support in development, not a medical device", left, top + 2 * line + round(line * 0.25)),
-    )
-    for text, x, y in texts:
-        cv2.putText(strip, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, 0.8 * unit, (225, 225, 225), 1, cv2.LINE_AA)
-    return np.concatenate([image, strip])
 
 
 def encode(image: Image) -> bytes:

@@ -1,0 +1,32 @@
+"""The strip below an overlay: the colour scale, what it means, and what Clarity is not."""
+
+import cv2
+import numpy as np
+
+from clarity import grades
+from clarity.inference.heatmap import overlay
+from clarity.records import Image
+
+_STATEMENT = ("decision support in development,", "not a medical device")
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+_GROUND, _INK = 24, (225, 225, 225)
+
+
+def with_legend(image: Image, grade: int) -> Image:
+    """``image`` (H, W, 3) RGB with a strip below it, (H + h, W, 3); below 400 pixels the sentences are broken."""
+    width = image.shape[1]
+    lines = ["evidence, none to most:", f"grade {grade}, {grades.name(grade)}"]
+    if width >= 400:
+        lines = [f"{lines[0]} {lines[1]}", " ".join(_STATEMENT)]
+    else:
+        lines += _STATEMENT
+    margin = max(4, width // 64)
+    size = min(width / 900, 0.9) if width >= 400 else 0.38
+    height = round(size * 34) + 2
+    strip = np.full((height * (len(lines) + 1) + margin, width, 3), _GROUND, dtype=np.uint8)
+    scale = np.tile(np.linspace(0, 1, width - 2 * margin, dtype=np.float32), (max(4, height // 2), 1))
+    strip[margin : margin + len(scale), margin:-margin] = overlay(np.full((*scale.shape, 3), 60, np.uint8), scale)
+    for number, text in enumerate(lines):
+        at = (margin, margin + len(scale) + round((number + 0.85) * height))
+        cv2.putText(strip, text, at, _FONT, size, _INK, 1, cv2.LINE_AA)
+    return np.concatenate([image, strip])

@@ -1,0 +1,94 @@
+"""A network of the real interface that exports in seconds, and bundles of it: for tests of plumbing."""
+
+import struct
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from clarity import params as parameters
+from clarity.inference import bundle, export
+from clarity.records import Image
+
+SIZE = 64
+PARAMS = parameters.load(Path(__file__).resolve().parents[1] / "conf/pipeline.yaml")
+IMAGING = PARAMS.imaging.model_copy(update={"size": SIZE})
+
+
+class TinyNetwork(nn.Module):
+    """Two convolutions, a mean over space, one linear layer; random weights of a fixed seed."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.trunk = nn.Sequential(
+            nn.Conv2d(3, 8, 3, stride=4), nn.ReLU(), nn.Conv2d(8, 16, 3, stride=2, padding=1), nn.ReLU()
+        )
+        self.head = nn.Linear(16, 5)
+        with torch.no_grad():
+            self.head.weight.mul_(8)
+
+    def features(self, x: Tensor) -> Tensor:
+        return self.trunk(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.features(x).mean(dim=(2, 3)))
+
+
+def facts(**changes: object) -> bundle.Facts:
+    values: dict[str, object] = {
+        "name": "clarity-dr",
+        "backbone": "tiny",
+        "imaging": IMAGING,
+        "quality": PARAMS.quality,
+        "temperature": 1.5,
+        "decision": "expected",
+        "thresholds": bundle.Thresholds(referable=0.4, vision_threatening=0.3),
+        "data_version": "unversioned",
+        "data_summary": "Nothing: its weights are random.",
+        "git_commit": "0000000",
+        "metrics": {"qwk": {"value": 0.1, "low": -0.1, "high": 0.3, "n": 40}},
+    }
+    return bundle.Facts.model_validate(values | changes)
+
+
+def write_bundle(folder: Path, network: nn.Module | None = None, **changes: object) -> bundle.Bundle:
+    """Export and write ``folder/bundle``."""
+    export.export(network or TinyNetwork(), SIZE, folder / "graph")
+    return bundle.write(folder / "bundle", graph=folder / "graph", facts=facts(**changes))
+
+
+def eye(width: int = 420, height: int = 320, *, seed: int = 0) -> Image:
+    """A photograph that the quality gate lets pass: a textured orange disc with a bright spot and dark vessels."""
+    random = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    radius = 0.46 * min(width, height)
+    distance = np.hypot(x - width / 2, y - height / 2) / radius
+    image = np.zeros((height, width, 3), np.float32)
+    image[:] = np.array([190, 95, 45], np.float32) * (1.05 - 0.35 * distance[:, :, None] ** 2)
+    for angle in np.linspace(0, 2 * np.pi, 14, endpoint=False):
+        start = (int(width / 2 + 0.5 * radius), int(height / 2))
+        end = (int(width / 2 + radius * np.cos(angle)), int(height / 2 + radius * np.sin(angle)))
+        cv2.line(image, start, end, (110.0, 35.0, 20.0), 2, cv2.LINE_AA)
+    cv2.circle(image, (int(width / 2 + 0.5 * radius), int(height / 2)), int(0.16 * radius), (250.0, 215.0, 150.0), -1)
+    image += random.normal(0, 3, image.shape)
+    image[distance > 1] = 0
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def jpeg(image: Image, quality: int = 95) -> bytes:
+    return cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+
+
+def bomb(width: int = 50_000, height: int = 50_000) -> bytes:
+    """A PNG of few bytes whose header promises many pixels."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    pixels = zlib.compress(bytes(10_000))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
