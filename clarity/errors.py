@@ -98,5 +98,9 @@ class InboxError(ClarityError):
     """An object in the inbox cannot be attributed to a patient and an eye."""
 
 
+class ScreeningIncomplete(ClarityError):
+    """A part of a night failed for a reason that is not a photograph's; what failed is tried again by the next run."""
+
+
 class AlreadyRunning(ClarityError):
     """Another night of screening, or another writer of this workspace, holds the lock."""

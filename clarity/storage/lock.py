@@ -1,9 +1,12 @@
 """One night of screening at a time: an advisory lock of PostgreSQL, which a dead process cannot keep."""
 
+import time
+from collections.abc import Sequence
+
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from clarity.errors import AlreadyRunning
+from clarity.errors import AlreadyRunning, StorageUnavailable
 from clarity.storage import database
 
 SCREENING_LOCK = 0x0C1A_5C11
@@ -26,11 +29,22 @@ class NightLock:
     def __exit__(self, *_: object) -> None:
         self._drop()
 
-    def confirm(self) -> None:
+    def confirm(self, *, patience_s: Sequence[float] = ()) -> None:
         """Take the lock, or see that it is still ours; after a restart of the server, take it again.
 
-        Raises AlreadyRunning where another process has it, StorageUnavailable.
+        ``patience_s``: the waits before further attempts where the server cannot be reached. Raises AlreadyRunning
+        where another process has the lock, StorageUnavailable.
         """
+        for wait in (*patience_s, None):
+            try:
+                self._confirm()
+                return
+            except StorageUnavailable:
+                if wait is None:
+                    raise
+                time.sleep(wait)
+
+    def _confirm(self) -> None:
         if self._link is not None and self._is_alive(self._link):
             return
         self._drop()
