@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from clarity.data.phantoms.exact import Dice, Floats, Plane
+from clarity.data.phantoms.exact import PI, Dice, Floats, Plane
 from clarity.data.phantoms.looks import Look
-from clarity.records import Eye
+from clarity.records import Eye, Field
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,12 @@ class View:
         gap, inner = margin * self.radius, 1.0 - margin
         framed = (column >= gap) & (column < self.width - gap) & (row >= gap) & (row < self.height - gap)
         return framed & (x * x + y * y < inner * inner)
+
+    def field(self) -> Field:
+        """The field of view as the imaging chain would describe it."""
+        x, y = self.plane()
+        area = float(np.count_nonzero(x * x + y * y < 1.0)) / (PI * self.radius * self.radius)
+        return Field(self.cx, self.cy, self.radius, min(area, 1.0))
 
     def plane(self) -> tuple[Plane, Plane]:
         """The eye's x (1, W) and y (H, 1) of every pixel centre, float32."""

@@ -50,7 +50,8 @@ def _texture(dice: Dice, view: View, look: Look, r2: Plane) -> list[tuple[Plane,
     broad, patchy = (noise(dice, *shape, cell * view.radius) for cell in (0.42, 0.2))
     mottled, fine = (noise(dice, *shape, cell * view.radius) for cell in (0.075, 0.02))
     grain = look.mottling
-    net = smooth(1.0 - np.abs(noise(dice, *shape, 0.06 * view.radius)) / np.float32(0.6)) - np.float32(0.35)
+    wide, thin = (np.abs(noise(dice, *shape, cell * view.radius)) for cell in (0.07, 0.05))
+    net = smooth(1.0 - np.minimum(wide, np.float32(1.2) * thin) / np.float32(0.5)) - np.float32(0.5)
     net *= smooth(np.float32(0.4) + np.float32(0.8) * patchy) * (np.float32(0.3) + np.float32(0.7) * r2)
     choroid = look.tessellation
     return [
@@ -58,7 +59,7 @@ def _texture(dice: Dice, view: View, look: Look, r2: Plane) -> list[tuple[Plane,
         (patchy, (0.06 * grain, 0.05 * grain, 0.02 * grain)),
         (mottled, (0.03 * grain, 0.055 * grain, 0.05 * grain)),
         (fine, (0.018 * grain, 0.032 * grain, 0.03 * grain)),
-        (net, (0.26 * choroid, 0.36 * choroid, 0.26 * choroid)),
+        (net, (0.16 * choroid, 0.26 * choroid, 0.16 * choroid)),
         (r2, (-0.10, 0.02, 0.02)),
     ]
 

@@ -38,7 +38,9 @@ def capture(dice: Dice, quality: str) -> Capture:
     """No defect (good), one that still lets lesions be seen (usable), or one or two that do not (reject)."""
     number = {"good": 0, "usable": 1, "reject": dice.choice((1, 1, 2))}[quality]
     strength = {}
-    for name in dice.shuffled(DEFECTS)[:number]:
+    names = dice.shuffled(DEFECTS)
+    dim = names.index("under-exposure") < names.index("glare")  # one light at a time: stray or missing
+    for name in [name for name in names if name != ("glare" if dim else "under-exposure")][:number]:
         strength[name] = dice.uniform(*_STRENGTH[name][quality == "reject"])
     turn, far = dice.uniform(0.0, 2 * PI), strength.get("off-centre", 0.0)
     return Capture(strength, (far * float(cos(turn)), far * float(sin(turn))))
@@ -50,7 +52,7 @@ def expose(dice: Dice, planes: Planes, shade: Plane, view: View, look: Look, sho
     r2 = x * x + y * y
     shade = shade * np.float32(shot.strength.get("under-exposure", 1.0))
     haze = _haze(dice, x, y, view, shot.strength.get("glare", 0.0))
-    edge = smooth((1.0 - np.sqrt(r2)) * np.float32(view.radius / 2.5) + 0.5)
+    edge = smooth((1.0 - np.sqrt(r2)) * np.float32(view.radius / 3.0) + np.float32(0.5))
     if look.notch:
         edge = np.maximum(edge, _notch(dice, x, y, look.notch))
     rim = smooth((r2 - 0.8) / 0.2)
@@ -59,9 +61,11 @@ def expose(dice: Dice, planes: Planes, shade: Plane, view: View, look: Look, sho
         plane = planes[channel] * shade + np.float32(look.rim[channel]) * rim
         if haze is not None:
             plane += haze * (np.float32(white) - plane)
-        image[:, :, channel] = np.floor(np.clip(plane * edge, 0.0, 255.0) + np.float32(0.5)).astype(np.uint8)
+        image[:, :, channel] = np.floor(np.clip(plane, 0.0, 255.0) + np.float32(0.5)).astype(np.uint8)
     sigma = view.radius * max(0.0016 + 0.0022 * look.softness, shot.strength.get("blur", 0.0))
-    image = cv2.GaussianBlur(image, (0, 0), sigma)  # uint8: integer arithmetic, bit-exact
+    image = cv2.GaussianBlur(image, (0, 0), sigma)  # on uint8 integer arithmetic, bit-exact
+    stop = np.floor(edge * np.float32(256.0) + np.float32(0.5)).astype(np.uint16)  # sharp, however the eye is focused
+    image = ((image * stop[:, :, None] + np.uint16(128)) >> 8).astype(np.uint8)
     return _sensor(dice, image, look)
 
 
@@ -72,9 +76,9 @@ def _haze(dice: Dice, x: Plane, y: Plane, view: View, strength: float) -> Plane 
     turn = dice.uniform(0.0, 2 * PI)
     along = x * np.float32(cos(turn)) + y * np.float32(sin(turn))
     uneven = 0.12 * noise(dice, view.height, view.width, 0.5 * view.radius)
-    low = np.float32(0.55 - 0.75 * strength)
-    crescent = smooth((along + uneven - low) / np.float32(0.9))
-    result: Plane = np.clip(np.float32(strength) * (0.12 + crescent), 0.0, 1.0)
+    low = np.float32(0.5 - 1.1 * strength)
+    crescent = smooth((along + uneven - low) / np.float32(1.0 + 0.8 * strength))
+    result: Plane = np.clip(np.float32(strength) * crescent + np.float32(0.25 * strength * strength), 0.0, 1.0)
     return result
 
 

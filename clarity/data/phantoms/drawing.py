@@ -16,7 +16,7 @@ from clarity.data.phantoms.lesions import Placed, place
 from clarity.data.phantoms.looks import look
 from clarity.data.phantoms.vessels import Vessels, grow
 from clarity.grades import is_grade
-from clarity.records import Eye, Image
+from clarity.records import Eye, Field, Image
 
 _ATTEMPTS = 8
 
@@ -34,6 +34,7 @@ class Phantom:
     quality: str
     defects: tuple[str, ...]
     eye: Eye
+    field: Field
     inventory: Burden
     """Lesions drawn, by kind, in the four quadrants."""
 
@@ -63,7 +64,7 @@ def draw(
     _stain(planes, canvas)
     image = expose(Dice(seed, 9), planes, light(Dice(seed, 8), frame, style), frame, style, shot)
     masks = {kind: canvas.masks[kind].astype(bool) for kind in grading.KINDS if kind in canvas.masks}
-    return Phantom(image, grade, masks, quality, shot.defects, eye, placed.inventory())
+    return Phantom(image, grade, masks, quality, shot.defects, eye, frame.field(), placed.inventory())
 
 
 def _check(grade: int, size: int, eye: Eye, quality: str) -> None:
@@ -134,8 +135,9 @@ def _stain(planes: Planes, canvas: Canvas) -> None:
     for layer, blur, losses in (
         ("artery", 0.0, (0.20, 0.52, 0.50)),
         ("vein", 0.0, (0.38, 0.66, 0.60)),
+        ("leak", 0.05, (0.30, 0.70, 0.60)),
         ("blood", 0.004, (0.40, 0.78, 0.72)),
-        ("pool", 0.012, (0.50, 0.88, 0.82)),
+        ("pool", 0.016, (0.50, 0.88, 0.82)),
     ):
         if layer in canvas.layers:
             taken = canvas.opacity(layer, blur=blur)

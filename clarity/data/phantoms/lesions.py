@@ -132,7 +132,7 @@ def _irma(dice: Dice, canvas: Canvas, x: float, y: float, radius: float) -> None
 
 def _neovessels(dice: Dice, canvas: Canvas, x: float, y: float, radius: float) -> None:
     """A frond: spokes from one point that bend into loops, finer and denser than any healthy vessel, in a red haze."""
-    canvas.polygon("blood", *blob(dice, x, y, 0.8 * radius, rough=0.2), dice.uniform(50, 90))
+    canvas.polygon("leak", *blob(dice, x, y, 0.85 * radius, rough=0.2), dice.uniform(60, 110))
     t = np.linspace(0.0, 1.0, 40)
     spokes = dice.integer(15, 21)
     for k in range(spokes):
@@ -157,8 +157,8 @@ def _preretinal(dice: Dice, canvas: Canvas, x: float, y: float, radius: float) -
     t = np.linspace(0.0, 2 * PI, 48, endpoint=False)
     rough = dice.array(0.0, 0.07, 3)
     reach = radius * (1.0 + rough[0] * sin(3 * t) + rough[1] * sin(5 * t + 1.0) + rough[2] * sin(7 * t + 2.0))
-    px, py = 1.1 * cos(t) * reach, sin(t) * reach * dice.uniform(0.75, 1.05)
-    level = dice.uniform(-0.55, 0.05) * radius  # y is downwards: nothing stands above the level
+    px, py = 1.1 * cos(t) * reach, sin(t) * reach * dice.uniform(0.8, 1.1)
+    level = dice.uniform(-0.6, -0.2) * radius  # y is downwards: nothing stands above the level
     slope = dice.uniform(-0.12, 0.12)
     py = np.maximum(py, level + slope * px + 0.02 * radius * sin(px * (9.0 / radius)))
     canvas.polygon("pool", x + px, y + py - 0.3 * radius, dice.uniform(215, 250), PRERETINAL)

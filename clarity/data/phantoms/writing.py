@@ -8,15 +8,16 @@ import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from hashlib import sha256
 from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
 from clarity.data.phantoms.drawing import draw
+from clarity.data.phantoms.folder import claim, clear, notice, replace
 from clarity.data.phantoms.plan import Order, plan
 from clarity.errors import SourceError
 from clarity.params import PhantomParams
@@ -26,14 +27,6 @@ LICENCE = "CC0-1.0 (synthetic phantom)"
 JPEG_QUALITY = 92
 _COLUMNS = ("image", "patient", "eye", "field", "grade", "quality", "licence")
 _CHUNK = 8
-_NOTICE = """These are phantoms: drawings made by a program (clarity.data.phantoms) from random numbers.
-
-No photograph here shows an eye, and no patient here exists. They are for demonstrations, for tests, and for judging
-heatmaps. A figure measured on them says nothing about real eyes and must never be shown as a clinical one.
-
-labels.csv   image, patient, eye, field, grade (ICDR, 0-4), quality (good, usable, reject), licence
-masks/       where drawn: one folder a photograph, one PNG a kind of lesion, 255 where the lesion is
-"""
 
 
 def write(
@@ -55,11 +48,11 @@ def write(
     """
     folder, orders = Path(folder), plan(params, count)
     try:
-        _claim(folder, _notice(params))
+        claim(folder, notice(params))
         with _reporting(progress, len(orders)) as report:
             _draw_all(folder, orders, params.size, masks, jobs or os.cpu_count() or 1, report)
-        _clear(folder, {Path(order.image).stem for order in orders}, masks)
-        _replace(folder / "labels.csv", _labels(orders).encode())
+        clear(folder, {Path(order.image).stem for order in orders}, masks)
+        replace(folder / "labels.csv", _labels(orders).encode())
     except OSError as error:
         raise SourceError(f"{folder}: {error.strerror or error}, the phantoms cannot be written") from error
 
@@ -108,54 +101,25 @@ def _draw_some(folder: Path, orders: list[Order], size: int, masks: bool) -> int
             quality=order.quality,
             patient_seed=order.patient_seed,
         )
-        stem = Path(order.image).stem
         if masks:
-            for kind, mask in phantom.masks.items():
-                _replace(
-                    folder / "masks" / stem / f"{kind}.png", cv2.imencode(".png", mask * np.uint8(255))[1].tobytes()
-                )
-            (folder / "masks" / stem).mkdir(parents=True, exist_ok=True)
-        _replace(folder / "photographs" / order.image, encode(phantom.image))  # last: its presence says all is there
+            _write_masks(folder / "masks" / Path(order.image).stem, phantom.masks)
+        replace(folder / "photographs" / order.image, encode(phantom.image))  # last: its presence says all is there
     return len(orders)
+
+
+def _write_masks(target: Path, masks: dict[str, NDArray[np.bool_]]) -> None:
+    part = target.with_name(target.name + ".part")
+    for stale in (part, target):
+        shutil.rmtree(stale, ignore_errors=True)
+    part.mkdir(parents=True)
+    for kind, mask in masks.items():
+        (part / f"{kind}.png").write_bytes(cv2.imencode(".png", mask * np.uint8(255))[1].tobytes())
+    part.rename(target)
 
 
 def _is_drawn(folder: Path, order: Order, masks: bool) -> bool:
     drawn = (folder / "photographs" / order.image).exists()
     return drawn and (not masks or (folder / "masks" / Path(order.image).stem).is_dir())
-
-
-def _notice(params: PhantomParams) -> str:
-    """Says what the phantoms are, and what their bytes depend on: parameters and the drawing code."""
-    code = sha256()
-    for source in sorted(Path(__file__).parent.glob("*.py")):
-        code.update(source.read_bytes())
-    values = params.model_dump(exclude={"count"})
-    drawn = "\n".join(f"{name}: {value}" for name, value in values.items())
-    return f"{_NOTICE}\n{drawn}\ngenerator: {code.hexdigest()[:16]}\n"
-
-
-def _claim(folder: Path, notice: str) -> None:
-    """Make the folder ours; forget what was drawn with other parameters."""
-    mark = folder / "PHANTOMS.txt"
-    if folder.exists() and not mark.exists() and any(folder.iterdir()):
-        raise SourceError(f"{folder}: not empty and without PHANTOMS.txt, phantoms are not written among other files")
-    if mark.exists() and mark.read_text(encoding="utf-8") != notice:
-        for name in ("photographs", "masks"):
-            shutil.rmtree(folder / name, ignore_errors=True)
-        (folder / "labels.csv").unlink(missing_ok=True)
-    (folder / "photographs").mkdir(parents=True, exist_ok=True)
-    _replace(mark, notice.encode())
-
-
-def _clear(folder: Path, stems: set[str], masks: bool) -> None:
-    for path in (folder / "photographs").iterdir():
-        if path.stem not in stems or path.suffix != ".jpg":
-            path.unlink()
-    if not masks:
-        shutil.rmtree(folder / "masks", ignore_errors=True)
-    for path in (folder / "masks").iterdir() if masks else ():
-        if path.name not in stems:
-            shutil.rmtree(path)
 
 
 def _labels(orders: list[Order]) -> str:
@@ -165,14 +129,6 @@ def _labels(orders: list[Order]) -> str:
     for order in orders:
         table.writerow((order.image, order.patient, order.eye.value, "macula", order.grade, order.quality, LICENCE))
     return text.getvalue()
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(data)
-    part.replace(path)
 
 
 @contextmanager
