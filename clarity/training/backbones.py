@@ -16,7 +16,7 @@ from clarity.errors import WeightsUnavailable
 from clarity.grades import GRADES
 from clarity.imaging.tensor import MEAN, STD
 from clarity.params import ModelParams
-from clarity.training import weights as starting
+from clarity.training import starting
 
 Rgb = tuple[float, float, float]
 TENSORFLOW: tuple[Rgb, Rgb] = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))

@@ -21,6 +21,7 @@ from clarity.params import Params
 from clarity.records import Interval
 from clarity.training import calibration, fit, metrics, pictures, report, scoring
 from clarity.training.datamodule import PreparedSet
+from clarity.training.identity import Origin
 from clarity.training.metrics import Figures, Operating
 from clarity.training.paths import Paths
 from clarity.training.scoring import score_bundle
@@ -29,14 +30,6 @@ from clarity.training.tracking import Tracking
 __all__ = ["Evaluation", "Origin", "evaluate", "score_bundle"]
 log = logging.getLogger(__name__)
 PHANTOMS = "phantoms"
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where the data and the code came from."""
-
-    data_version: str
-    git_commit: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,22 @@
 """The record of a training: explicit calls on a small object that is passed in. The only MLflow run calls."""
 
-import os
-from collections.abc import Mapping
+import logging
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from clarity.errors import StorageError
+from clarity.errors import ClarityError, StorageError
+from clarity.inference import bundle
+from clarity.params import Params
+from clarity.registry import tracking as mlflow_access
+from clarity.training.identity import Origin
 
+log = logging.getLogger(__name__)
 EXPERIMENT = "clarity"
-_RETRIES = "4"
-"""MLflow's own default waits four minutes for a server that is not there."""
+FINISHED, FAILED, KILLED = "FINISHED", "FAILED", "KILLED"
 
 
 class Tracking(Protocol):
@@ -21,7 +28,7 @@ class Tracking(Protocol):
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None: ...
     def tags(self, values: Mapping[str, str]) -> None: ...
     def artifact(self, path: Path, folder: str = "") -> None: ...
-    def finish(self, status: str = "FINISHED") -> None: ...
+    def finish(self, status: str = FINISHED) -> None: ...
 
 
 class Untracked:
@@ -33,96 +40,118 @@ class Untracked:
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None: ...
     def tags(self, values: Mapping[str, str]) -> None: ...
     def artifact(self, path: Path, folder: str = "") -> None: ...
-    def finish(self, status: str = "FINISHED") -> None: ...
+    def finish(self, status: str = FINISHED) -> None: ...
 
 
 class MlflowRun:
-    """One MLflow run, written to explicitly."""
+    """One MLflow run, written to explicitly. Every call raises StorageError where the server refuses or is away."""
 
     def __init__(self, client: Any, run_id: str, uri: str) -> None:
         self._client, self.run_id, self._uri = client, run_id, uri
 
     @classmethod
-    def start(cls, uri: str, name: str, tags: Mapping[str, str] | None = None) -> Self:
-        """A new run in the experiment "clarity". Raises StorageError where the server cannot be reached."""
-        client = _client(uri)
-        with _named(uri):
-            found = client.get_experiment_by_name(EXPERIMENT)
-            experiment = found.experiment_id if found else _create(client)
-            run = client.create_run(experiment, run_name=name, tags=dict(tags or {}))
+    def start(cls, uri: str, name: str) -> Self:
+        """A new run in the experiment "clarity"."""
+        client = mlflow_access.client(uri)
+        with mlflow_access.named_errors(uri, f"starting run {name}"):
+            run = client.create_run(_experiment(client), run_name=name)
         return cls(client, run.info.run_id, uri)
 
     @classmethod
     def resume(cls, uri: str, run_id: str) -> Self:
-        """The run of that id, open again. Raises StorageError where the server does not know it."""
-        client = _client(uri)
-        with _named(uri):
-            client.get_run(run_id)
+        """The run of that id, open again."""
+        client = mlflow_access.client(uri)
+        with mlflow_access.named_errors(uri, f"going on with run {run_id}"):
             client.update_run(run_id, status="RUNNING")
         return cls(client, run_id, uri)
+
+    @classmethod
+    def of(cls, uri: str, note: Path, name: str) -> Self:
+        """The run that ``note`` names, or a new one that it names from now on: a killed training keeps its run."""
+        if note.is_file():
+            try:
+                return cls.resume(uri, note.read_text(encoding="utf-8").strip())
+            except StorageError:  # another server, or a run that was deleted: a new one will do
+                note.unlink()
+        run = cls.start(uri, name)
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(run.run_id + "\n", encoding="utf-8")
+        return run
 
     def params(self, values: Mapping[str, object]) -> None:
         """Write-once values; a resumed run says the same ones again, which MLflow takes."""
         from mlflow.entities import Param
 
-        with _named(self._uri):
+        with self._named("writing parameters"):
             self._client.log_batch(self.run_id, params=[Param(k, str(v)[:6000]) for k, v in values.items()])
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
+        """Figures at a step; MLflow draws them as curves."""
         from mlflow.entities import Metric
-        from mlflow.utils.time import get_current_time_millis
 
-        now = get_current_time_millis()
-        with _named(self._uri):
+        now = int(time.time() * 1000)
+        with self._named("writing metrics"):
             found = [Metric(key, float(value), now, step) for key, value in values.items()]
             self._client.log_batch(self.run_id, metrics=found)
 
     def tags(self, values: Mapping[str, str]) -> None:
+        """What a run is found by."""
         from mlflow.entities import RunTag
 
-        with _named(self._uri):
+        with self._named("writing tags"):
             self._client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in values.items()])
 
     def artifact(self, path: Path, folder: str = "") -> None:
         """A file, or a folder's files, below ``folder`` of the run."""
-        with _named(self._uri):
-            log = self._client.log_artifacts if path.is_dir() else self._client.log_artifact
+        log = self._client.log_artifacts if path.is_dir() else self._client.log_artifact
+        with self._named(f"storing {path.name}"):
             log(self.run_id, str(path), folder or None)
 
-    def finish(self, status: str = "FINISHED") -> None:
+    def finish(self, status: str = FINISHED) -> None:
         """Close the run: FINISHED, FAILED or KILLED."""
-        with _named(self._uri):
+        with self._named("closing the run"):
             self._client.set_terminated(self.run_id, status=status)
 
-
-def _client(uri: str) -> Any:
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", _RETRIES)
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    from mlflow import MlflowClient
-
-    return MlflowClient(tracking_uri=uri)
+    def _named(self, subject: str) -> AbstractContextManager[None]:
+        return mlflow_access.named_errors(self._uri, subject)
 
 
-def _create(client: Any) -> str:
+@contextmanager
+def closing(run: Tracking) -> Iterator[None]:
+    """Ends the run as finished, or as failed or killed where the block raised."""
+    try:
+        yield
+    except BaseException as error:
+        try:
+            run.finish(KILLED if isinstance(error, KeyboardInterrupt | SystemExit) else FAILED)
+        except ClarityError as second:  # the first error is the one that matters
+            log.warning("%s", second)
+        raise
+    run.finish()
+
+
+def describe(run: Tracking, params: Params, origin: Origin, key: str) -> None:
+    """Everything that a result depends on, before the first step: parameters, versions, the environment's lock."""
+    sections = params.model_dump(include={"imaging", "quality", "split", "model", "train", "evaluate"})
+    run.params({f"{section}.{name}": value for section, values in sections.items() for name, value in values.items()})
+    versions = {f"version.{name}": version for name, version in bundle.versions().items()}
+    whence = {"clarity.data_version": origin.data_version, "clarity.git_commit": origin.git_commit}
+    run.tags({**whence, "clarity.training_key": key, **versions})
+    with tempfile.TemporaryDirectory() as scratch:
+        lock = Path(scratch) / bundle.ENVIRONMENT
+        lock.write_text(bundle.lock(), encoding="utf-8")
+        run.artifact(lock)
+
+
+def _experiment(client: Any) -> str:
     from mlflow.exceptions import MlflowException
 
+    found = client.get_experiment_by_name(EXPERIMENT)
+    if found:
+        return str(found.experiment_id)
     try:
         return str(client.create_experiment(EXPERIMENT))
-    except MlflowException:  # another run was faster
-        return str(client.get_experiment_by_name(EXPERIMENT).experiment_id)
-
-
-class _named:  # noqa: N801 — reads as a word in a with
-    """Turns MLflow's and the network's errors into StorageError."""
-
-    def __init__(self, uri: str) -> None:
-        self.uri = uri
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        from mlflow.exceptions import MlflowException
-
-        if isinstance(error, MlflowException | OSError):
-            first = str(error).strip().splitlines()[0][:300]
-            raise StorageError(f"MLflow at {self.uri}: {first}") from None
+    except MlflowException as error:
+        if getattr(error, "error_code", "") != "RESOURCE_ALREADY_EXISTS":
+            raise
+        return str(client.get_experiment_by_name(EXPERIMENT).experiment_id)  # another run was faster

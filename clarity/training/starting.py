@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from clarity.errors import WeightsUnavailable
+from clarity.registry.models import Registry
 
 State = dict[str, Tensor]
 NETWORK_FILES = ("weights.safetensors", "best.ckpt")
@@ -75,6 +76,18 @@ def read(path: Path) -> State:
     if not values or not all(isinstance(value, Tensor) for value in values.values()):
         raise WeightsUnavailable(f"weights {path}: not a table of tensors")
     return {key.removeprefix("network."): value for key, value in values.items()}
+
+
+def from_registry(registry: Registry, uri: str, cache: Path) -> Path:
+    """The bundle folder of ``models:/name@alias`` or ``models:/name/version``.
+
+    Raises WeightsUnavailable: not such an address, or nothing under it; StorageError, BundleError.
+    """
+    name, _, rest = uri.removeprefix("models:/").replace("@", "/@").partition("/")
+    version = registry.version_of(name, rest[1:]) if rest.startswith("@") else rest
+    if not name or not version:
+        raise WeightsUnavailable(f"weights {uri}: no such model version, not models:/name@alias or models:/name/1")
+    return registry.fetch(registry.get(name, version), cache)
 
 
 def _safetensors(path: Path) -> dict[str, Any]:
