@@ -74,6 +74,8 @@ def _graded_twins(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _named(torn: pd.DataFrame) -> pd.DataFrame:
+    if torn.empty:
+        return empty(reason=True)
     said = torn["source"] + " " + torn["name"] + " says " + torn["grade"].astype(str).replace("<NA>", "none")
     reasons = said.groupby(torn["sha256"]).transform(lambda group: "; ".join(sorted(group)))
     return torn.assign(**{REASON: TWO_GRADES + reasons})

@@ -1,4 +1,4 @@
-"""What a workspace is made of: a copy of the code that DVC hashes and runs, its configuration, its DVC configuration."""
+"""What a workspace is made of: a copy of the code that DVC hashes and runs, its configuration, its DVC remote."""
 
 import configparser
 import io

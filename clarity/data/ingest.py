@@ -1,0 +1,219 @@
+"""Photographs of a source become a new version of the data set, or nothing changes.
+
+collect (check and stage, resumable) → merge with the present version → lay out beside it → swap → ``dvc add`` →
+``dvc push`` → journal. Whatever fails after the swap puts the previous version back.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from clarity.data import contact, dataset, sources, summary, versions
+from clarity.data.collect import Collected, Progress, collect, seen, silent
+from clarity.data.likeness import near_pairs
+from clarity.data.manifest import REASON
+from clarity.data.merge import DataSet, merge
+from clarity.data.workspace import DATA, DATA_FILE, Workspace
+from clarity.errors import SourceError, TooManyBad, WorkspaceError
+from clarity.params import Params
+from clarity.storage.objects import Objects
+
+_PUSH_JOBS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class IngestResult:
+    """What an ingest did. Plain values, fit for a task's result."""
+
+    version: str
+    """The data set's version now; empty after a dry run that found something new."""
+    source: str
+    changed: bool
+    seen: int
+    """Rows of the source."""
+    added: int
+    """Photographs that the data set did not have."""
+    total: int
+    duplicates: int
+    """Rows of this source that repeat another photograph."""
+    quarantined: int
+    """Rows of this source that cannot be used."""
+    near_duplicates: int
+    """Pairs over different patients, in the whole data set."""
+    report: str
+    """Folder with summary.md, contact.png, quarantine.csv, near_duplicates.csv; empty where nothing changed."""
+
+
+def prepare_source(
+    workspace: Workspace,
+    name: str,
+    path: str | Path,
+    params: Params,
+    *,
+    options: Mapping[str, str] | None = None,
+    dry_run: bool = False,
+    on_progress: Progress = silent,
+) -> Collected:
+    """Check and stage every photograph of a source; the data set is only read.
+
+    Raises SourceError, ManifestError, StorageError, AlreadyRunning.
+    """
+    with workspace.lock(wait_s=0):
+        dataset.recover(workspace)
+        present = dataset.load(workspace.path / DATA)
+        known = frozenset(present.manifest["sha256"])
+        folder = workspace.path / dataset.STAGING / ("dry-run" if dry_run else name)
+        rows = sources.read(name, path, settings=workspace.settings, options=options)
+        return collect(
+            rows,
+            folder,
+            params.imaging,
+            known=known,
+            jobs=params.ingest.jobs,
+            copy=not dry_run,
+            on_progress=on_progress,
+        )
+
+
+def commit(
+    workspace: Workspace,
+    collected: Collected,
+    params: Params,
+    objects: Objects,
+    *,
+    dry_run: bool = False,
+    on_line: Callable[[str], None] = lambda _line: None,
+) -> IngestResult:
+    """Merge what was collected into the data set and make it a version.
+
+    Raises TooManyBad, WorkspaceError, StorageError, SourceError, AlreadyRunning; then the previous version stands.
+    """
+    with workspace.lock(wait_s=0):
+        dataset.recover(workspace)
+        old = dataset.load(workspace.path / DATA)
+        rows = _completed(seen(collected), old)
+        new = merge(old, rows)
+        _refuse_bad(rows, new, params, Path(collected.staging))
+        pairs = near_pairs(new.manifest, params.ingest)
+        result = _result(collected, rows, old, new, len(pairs))
+        if not dry_run and not dataset.same(old, new):
+            result = _publish(workspace, new, pairs, params, objects, result, Path(collected.staging), on_line)
+        elif not result.changed:
+            result = replace(result, version=workspace.data_version())
+        dataset.remove(Path(collected.staging))
+        return result
+
+
+def ingest(
+    workspace: Workspace,
+    name: str,
+    path: str | Path,
+    params: Params,
+    objects: Objects,
+    *,
+    options: Mapping[str, str] | None = None,
+    dry_run: bool = False,
+    on_progress: Progress = silent,
+    on_line: Callable[[str], None] = lambda _line: None,
+) -> IngestResult:
+    """Both halves, one after the other. ``name``: an adapter of ``clarity.data.sources``."""
+    if not dry_run:
+        objects.ensure_bucket()  # an unreachable store is said before an hour of decoding, not after it
+    collected = prepare_source(workspace, name, path, params, options=options, dry_run=dry_run, on_progress=on_progress)
+    return commit(workspace, collected, params, objects, dry_run=dry_run, on_line=on_line)
+
+
+def _completed(rows: pd.DataFrame, old: DataSet) -> pd.DataFrame:
+    """Photographs that the data set has were not looked at again: their figures come from its manifest."""
+    measured = ["phash", "detail", "width", "height", "bytes", "suffix"]
+    blank = rows["sha256"].isin(old.manifest["sha256"]) & (rows[REASON] == "")
+    have = old.manifest.set_index("sha256")[measured]
+    rows = rows.copy()
+    for column in measured:
+        rows.loc[blank, column] = rows.loc[blank, "sha256"].map(have[column])
+    return rows
+
+
+def _refuse_bad(rows: pd.DataFrame, new: DataSet, params: Params, staging: Path) -> None:
+    bad = _quarantined(rows, new)
+    share = len(bad) / len(rows)
+    if share > params.ingest.max_bad_share:
+        report = staging / "quarantine.csv"
+        bad.to_csv(report, index=False)
+        first = "; ".join(f"{name}: {reason}" for name, reason in zip(bad["name"][:3], bad[REASON][:3], strict=True))
+        raise TooManyBad(
+            f"{len(bad)} of {len(rows)} rows are bad, more than the {params.ingest.max_bad_share:.0%} admitted; "
+            f"the data set is unchanged ({first}; all in {report})"
+        )
+
+
+def _quarantined(rows: pd.DataFrame, new: DataSet) -> pd.DataFrame:
+    mine = set(rows["source"] + "\n" + rows["name"])
+    return new.quarantine[(new.quarantine["source"] + "\n" + new.quarantine["name"]).isin(mine)]
+
+
+def _result(collected: Collected, rows: pd.DataFrame, old: DataSet, new: DataSet, pairs: int) -> IngestResult:
+    mine = set(rows["source"] + "\n" + rows["name"])
+    repeats = (new.duplicates["source"] + "\n" + new.duplicates["name"]).isin(mine)
+    return IngestResult(
+        version="",
+        source=collected.source,
+        changed=not dataset.same(old, new),
+        seen=len(rows),
+        added=len(set(new.manifest["sha256"]) - set(old.manifest["sha256"])),
+        total=len(new.manifest),
+        duplicates=int(repeats.sum()),
+        quarantined=len(_quarantined(rows, new)),
+        near_duplicates=pairs,
+        report="",
+    )
+
+
+def _publish(
+    workspace: Workspace,
+    new: DataSet,
+    pairs: pd.DataFrame,
+    params: Params,
+    objects: Objects,
+    result: IngestResult,
+    staging: Path,
+    on_line: Callable[[str], None],
+) -> IngestResult:
+    objects.ensure_bucket()
+    target = workspace.path / dataset.STAGING / "next"
+    dataset.build(new, target, [staging, workspace.path / DATA])
+    with dataset.replacing(workspace, target):
+        _dvc(workspace, on_line, "add", "--quiet", DATA)
+        _dvc(workspace, on_line, "push", "--quiet", "--jobs", str(_PUSH_JOBS), DATA_FILE)
+        version = workspace.data_version()
+        report = _report(workspace, version, new, pairs, params)
+        result = replace(result, version=version, report=str(report))
+        files = {path.name: path.read_bytes() for path in sorted(report.iterdir())}
+        versions.record(objects, version, files)
+    return result
+
+
+def _dvc(workspace: Workspace, on_line: Callable[[str], None], *arguments: str) -> None:
+    on_line(f"dvc {arguments[0]}")
+    try:
+        workspace.dvc(*arguments, on_line=on_line)
+    except WorkspaceError as error:
+        if "No space left" in str(error):
+            raise SourceError(f"{workspace.path}: the disk is full; the data set is unchanged") from error
+        raise
+
+
+def _report(workspace: Workspace, version: str, new: DataSet, pairs: pd.DataFrame, params: Params) -> Path:
+    folder = workspace.settings.home / "ingest" / version
+    folder.mkdir(parents=True, exist_ok=True)
+    picture = contact.sheet(new.manifest, workspace.path / DATA, params.imaging)
+    (folder / "contact.png").write_bytes(contact.encode(picture))
+    (folder / "summary.md").write_text(summary.page(version, new, pairs), encoding="utf-8")
+    (folder / "summary.json").write_text(json.dumps(summary.figures(new, pairs), indent=1), encoding="utf-8")
+    new.quarantine.to_csv(folder / "quarantine.csv", index=False)
+    pairs.to_csv(folder / "near_duplicates.csv", index=False)
+    (folder / DATA_FILE).write_text(workspace.data_file(), encoding="utf-8")
+    return folder
