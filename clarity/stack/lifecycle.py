@@ -1,4 +1,4 @@
-"""Start, stop and look at the parts of the local stack; each part whose address is in the environment is left alone."""
+"""Start and stop the parts of the local stack; a part whose address is in the environment is left alone."""
 
 import fcntl
 import threading
@@ -8,19 +8,15 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from pydantic import SecretStr
-
 from clarity.errors import StackError
 from clarity.settings import Settings
 from clarity.stack import process
 from clarity.stack.addresses import Home
-from clarity.stack.part import Part, PartStatus
-from clarity.stack.postgres import Postgres
+from clarity.stack.health import first_line
+from clarity.stack.part import Part
+from clarity.stack.parts import PARTS, addressed, claim_ports, is_external, with_dependents, with_needs
 from clarity.stack.process import Record
-from clarity.stack.s3 import ObjectStore
 
-PARTS: tuple[Part, ...] = (Postgres(), ObjectStore())
-_BY_NAME = {part.name: part for part in PARTS}
 _LOCK_PATIENCE_S = 180.0
 
 Progress = Callable[[str, str], None]
@@ -54,11 +50,11 @@ def up(settings: Settings, *, parts: Sequence[str] | None = None, on_progress: P
     """
     home = Home(settings)
     home.make()
-    chosen = _with_needs(parts)
+    chosen = with_needs(parts)
     with _locked(home):
         local = [part for part in chosen if not is_external(part, home, settings)]
-        _claim_ports(home, local)
-        run = _Run(Home(_addressed(home, settings, local)), on_progress or (lambda _name, _what: None))
+        claim_ports(home, local)
+        run = _Run(Home(addressed(home, settings, local)), on_progress or (lambda _name, _what: None))
         try:
             _bring_up(run, chosen, local)
         except BaseException:
@@ -75,74 +71,11 @@ def down(settings: Settings, *, parts: Sequence[str] | None = None, on_progress:
     home = Home(settings)
     if not home.state.exists():
         return []
-    names = _with_dependents(parts)
+    names = with_dependents(parts)
     with _locked(home):
         running = [name for name in names if Record.read(home.record_file(name)) is not None]
         _stop_parts(home, names, on_progress)
     return running
-
-
-def status(settings: Settings) -> list[PartStatus]:
-    """How every part is now; asks all of them at once and changes nothing."""
-    home = Home(settings)
-    with ThreadPoolExecutor(len(PARTS)) as pool:
-        return list(pool.map(lambda part: _status(part, home, settings), PARTS))
-
-
-def is_external(part: Part, home: Home, settings: Settings) -> bool:
-    """Whether the part's address comes from outside, and not from the file that the local stack itself wrote."""
-    if part.address is None:
-        return False
-    value = _value(settings, part.address)
-    return value is not None and home.local_addresses().get(part.address) != value
-
-
-def _value(settings: Settings, alias: str) -> str | None:
-    field_name = next(name for name, info in Settings.model_fields.items() if info.alias == alias)
-    return None if getattr(settings, field_name) is None else settings.need(field_name)
-
-
-def _with_needs(names: Sequence[str] | None) -> list[Part]:
-    wanted = set(names if names is not None else _BY_NAME)
-    if unknown := wanted - set(_BY_NAME):
-        raise StackError(f"{', '.join(sorted(unknown))}: not a part of the stack, which has {', '.join(_BY_NAME)}")
-    for part in reversed(PARTS):
-        if part.name in wanted:
-            wanted |= set(part.needs)
-    return [part for part in PARTS if part.name in wanted]
-
-
-def _with_dependents(names: Sequence[str] | None) -> list[str]:
-    wanted = set(names if names is not None else _BY_NAME)
-    for part in PARTS:
-        if wanted & set(part.needs):
-            wanted.add(part.name)
-    return [part.name for part in PARTS if part.name in wanted]
-
-
-def _claim_ports(home: Home, local: Sequence[Part]) -> None:
-    ports = home.ports
-    for part in local:
-        record = Record.read(home.record_file(part.name))
-        ports.claim(part.ports, renew=record is None or not record.alive())
-
-
-def _addressed(home: Home, settings: Settings, local: Sequence[Part]) -> Settings:
-    """Fill in the local parts' addresses, and keep them in the file for every later command."""
-    kept = home.local_addresses()
-    for part in PARTS:
-        if is_external(part, home, settings):
-            for name in part.variables(home) if part.ports[0] in home.ports else ():
-                kept.pop(name, None)
-    for part in local:
-        kept |= part.variables(home)
-    home.write_addresses(kept)
-    update: dict[str, object] = {}
-    for name, info in Settings.model_fields.items():
-        if info.alias in kept:
-            secret = "SecretStr" in str(info.annotation)
-            update[name] = SecretStr(kept[info.alias]) if secret else kept[info.alias]
-    return settings.model_copy(update=update)
 
 
 def _bring_up(run: _Run, chosen: Sequence[Part], local: Sequence[Part]) -> None:
@@ -170,8 +103,8 @@ def _ensure(run: _Run, part: Part, local: bool, needs: Sequence[Future[None]]) -
         _ensure_local(run, part)
     else:
         _ensure_external(run, part)
-    part.finish(run.home)
-    run.progress(part.name, "ready")
+    remark = part.finish(run.home)
+    run.progress(part.name, f"ready, {remark}" if remark else "ready")
 
 
 def _ensure_external(run: _Run, part: Part) -> None:
@@ -180,7 +113,7 @@ def _ensure_external(run: _Run, part: Part) -> None:
         part.check(run.home.settings)
     except Exception as error:  # noqa: BLE001  any failure of a foreign service is the same verdict
         raise StackError(
-            f"{part.name}: {part.address} does not answer ({_line(error)}), and nothing local replaces it"
+            f"{part.name}: {part.address} does not answer ({first_line(error)}), and nothing local replaces it"
         ) from None
 
 
@@ -231,24 +164,6 @@ def _stop_parts(home: Home, names: Sequence[str], on_progress: Progress | None =
             home.record_file(part.name).unlink(missing_ok=True)
 
 
-def _status(part: Part, home: Home, settings: Settings) -> PartStatus:
-    external = is_external(part, home, settings)
-    record = None if external else Record.read(home.record_file(part.name))
-    alive = record is not None and record.alive()
-    state, detail, log_tail = "running", "", []
-    try:
-        url = part.url(settings) if external or alive else ""
-        if external or alive:
-            part.check(settings)
-        else:
-            state = "stopped" if record is None else "dead"
-    except Exception as error:  # noqa: BLE001  whatever goes wrong is the part's state
-        url, state, detail = "", "unreachable" if external else "unhealthy", _line(error)
-    if state in ("dead", "unhealthy"):
-        log_tail = process.tail(home.log(part.name))
-    return PartStatus(part.name, state, url, record.pid if alive and record else None, log_tail, external, detail)
-
-
 @contextmanager
 def _locked(home: Home) -> Iterator[None]:
     """One ``up`` or ``down`` at a time per home; the second waits for the first."""
@@ -263,7 +178,3 @@ def _locked(home: Home) -> Iterator[None]:
                     raise StackError(f"{home.root}: another `up` or `down` holds the stack, given up waiting") from None
                 time.sleep(0.2)
         yield
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__

