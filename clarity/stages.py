@@ -8,7 +8,9 @@ Settings and parameters are built here and nowhere below. A named error is one l
 import json
 import logging
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,20 +23,22 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("clarity.stages")
 CONFIGURATION = Path("conf/pipeline.yaml")
+_PLAIN_EVERY_S = 10.0
 
 
 def prepare(params: Params, root: Path, settings: Settings) -> None:
     """Photographs of data/ through the imaging chain into artifacts/prepared/."""
-    from clarity.data import prepare as preparing
+    from clarity.data import prepared
 
-    preparing.prepare(root, params)
+    with _progress("preparing photographs") as report:
+        prepared.prepare_all(root, params, on_progress=report)
 
 
 def split(params: Params, root: Path, settings: Settings) -> None:
     """Who trains, validates and tests, by patient, into artifacts/split.csv."""
     from clarity.data import split as splitting
 
-    splitting.write(root, params)
+    splitting.split_all(root, params.split, params.ingest)
 
 
 def train(params: Params, root: Path, settings: Settings) -> None:
@@ -88,6 +92,27 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(f"{arguments[0]}: {error}\n")
         return 1
     return 0
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal, otherwise a line every ten seconds and one at the end."""
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    console, said = Console(stderr=True), time.monotonic()
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=None)
+
+        def report(done: int, total: int) -> None:
+            nonlocal said
+            bar.update(task, completed=done, total=total)
+            if not console.is_terminal and (done == total or time.monotonic() - said > _PLAIN_EVERY_S):
+                said = time.monotonic()
+                log.info("%s: %d of %d", what, done, total)
+
+        yield report
 
 
 def _run_id(paths: "Paths") -> str:

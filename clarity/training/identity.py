@@ -1,4 +1,4 @@
-"""What a result depends on: the versions of data and code, and the hashes that tell a stale checkpoint from a fresh one."""
+"""What a result depends on: versions of data and code, and the hashes that tell a stale checkpoint from a fresh one."""
 
 import hashlib
 import os

@@ -55,7 +55,8 @@ def wilson(hits: float, total: float) -> tuple[float, float]:
     share, square = hits / total, _Z95 * _Z95
     centre = (share + square / (2 * total)) / (1 + square / total)
     half = _Z95 / (1 + square / total) * math.sqrt(share * (1 - share) / total + square / (4 * total * total))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    low = 0.0 if hits == 0 else centre - half  # exact at both ends, where rounding would leave a speck
+    return low, 1.0 if hits == total else centre + half
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,4 +89,5 @@ def _files(paths: Paths) -> dict[str, Path]:
 def _fingerprints(prepared: PreparedSet) -> set[str]:
     if "fingerprint" not in prepared.table.columns:
         raise BundleError(f"{prepared.paths.prepared}: index.csv says no fingerprint, run prepare again")
-    return set(prepared.table["fingerprint"].astype(str))
+    gradable = prepared.table[prepared.table["gradable"]]
+    return set(gradable["fingerprint"].astype(str))
