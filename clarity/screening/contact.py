@@ -11,7 +11,7 @@ from clarity.records import Image
 from clarity.storage import tables
 from clarity.storage.objects import Objects
 
-_COLUMNS, _SIDE, _CAPTION, _GAP = 6, 256, 58, 8
+_COLUMNS, SIDE, _CAPTION, GAP = 6, 256, 58, 8
 _DARK, _LIGHT, _DIM = (24, 24, 24), (235, 235, 235), (170, 170, 170)
 
 
@@ -32,8 +32,8 @@ def draw(objects: Objects, worst: Sequence[tuple[tables.Prediction, str]], title
 
 
 def _tile(objects: Objects, prediction: tables.Prediction, eye: str) -> Image:
-    tile = np.full((_SIDE + _CAPTION + _GAP, _SIDE + _GAP, 3), _DARK, np.uint8)
-    tile[:_SIDE, :_SIDE] = _picture(objects, prediction.heatmap_key)
+    tile = np.full((SIDE + _CAPTION + GAP, SIDE + GAP, 3), _DARK, np.uint8)
+    tile[:SIDE, :SIDE] = _picture(objects, prediction.heatmap_key)
     sure = f"confidence {prediction.confidence:.2f}" + (", referable" if prediction.referable else "")
     for line, (text, colour) in enumerate(
         (
@@ -42,19 +42,19 @@ def _tile(objects: Objects, prediction: tables.Prediction, eye: str) -> Image:
             (f"{eye} eye, {prediction.sha256[:8]}", _DIM),
         )
     ):
-        _text(tile, text, 2, _SIDE + 15 + 17 * line, 0.42, colour)
+        _text(tile, text, 2, SIDE + 15 + 17 * line, 0.42, colour)
     return tile
 
 
 def _picture(objects: Objects, key: str) -> Image:
-    """An overlay without its legend, (_SIDE, _SIDE, 3) RGB; dark where the object is gone."""
+    """An overlay without its legend, (SIDE, SIDE, 3) RGB; dark where the object is gone."""
     try:
         data = np.frombuffer(objects.get(key), np.uint8)
     except ObjectMissing:
-        return np.full((_SIDE, _SIDE, 3), 60, np.uint8)
+        return np.full((SIDE, SIDE, 3), 60, np.uint8)
     overlay = cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
     square = overlay[: overlay.shape[1]]
-    small: Image = cv2.resize(square, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA).astype(np.uint8)
+    small: Image = cv2.resize(square, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.uint8)
     return small
 
 

@@ -76,7 +76,7 @@ def scan_results(session: Session, visits: Sequence[Visit], by: ScoredBy) -> dic
         .order_by(scan.sha256)
     )
     found: dict[Visit, list[ScanResult]] = {visit: [] for visit in visits}
-    for seen, told in session.execute(chosen).tuples():
+    for seen, told in session.execute(chosen):
         found[seen.patient_id, seen.visit].append(_scan_result(seen, told))
     return found
 
@@ -108,14 +108,14 @@ def outcomes_of_run(session: Session, run_id: str) -> dict[str, int]:
     """How many outcomes a run wrote last, by result."""
     table = tables.Outcome
     counted = select(table.result, func.count()).where(table.run_id == run_id).group_by(table.result)
-    return dict(session.execute(counted).tuples())
+    return dict(session.execute(counted).all())
 
 
 def grades_of_run(session: Session, run_id: str) -> dict[int, int]:
     """How many predictions a run wrote, by grade."""
     table = tables.Prediction
     counted = select(table.grade, func.count()).where(table.run_id == run_id).group_by(table.grade)
-    return dict(session.execute(counted.order_by(table.grade)).tuples())
+    return dict(session.execute(counted.order_by(table.grade)).all())
 
 
 def worst_of_run(session: Session, run_id: str, limit: int) -> list[tuple[tables.Prediction, str]]:
@@ -128,7 +128,7 @@ def worst_of_run(session: Session, run_id: str, limit: int) -> list[tuple[tables
         .order_by(table.vision_threatening.desc(), table.grade.desc(), table.referable_probability.desc(), table.id)
         .limit(limit)
     )
-    return [(prediction, eye) for prediction, eye in session.execute(chosen).tuples()]
+    return [(prediction, eye) for prediction, eye in session.execute(chosen)]
 
 
 def _row(finding: Finding, told: PredictionRecord, by: ScoredBy, run_id: str | None) -> dict[str, Any]:

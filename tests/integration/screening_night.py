@@ -1,0 +1,95 @@
+"""What a night's tests share: an inbox that can be filled, and a night without an orchestrator."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from sqlalchemy import Engine, func, select
+from sqlalchemy.orm import DeclarativeBase
+
+from clarity.inference.grader import Grader
+from clarity.screening import inbox, score
+from clarity.screening.attribution import Attributions
+from clarity.storage import database, runs, scans, tables
+from clarity.storage.objects import Objects
+from clarity.storage.results import ScoredBy
+
+NOW = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
+MAX_BYTES = 5_000_000
+
+
+@dataclass
+class Night:
+    """The library's own steps in their order, as any orchestrator calls them."""
+
+    engine: Engine
+    objects: Objects
+    grader: Grader
+    by: ScoredBy = field(default_factory=lambda: ScoredBy("clarity-dr", "1", "f" * 16))
+
+    def put(self, name: str, data: bytes, **sidecar: object) -> str:
+        """An inbox object, with a sidecar where one is given."""
+        key = f"inbox/{name}"
+        self.objects.put(key, data)
+        if sidecar:
+            self.objects.put(f"{key}.json", json.dumps({"visit": "v1", **sidecar}).encode())
+        return key
+
+    def take_in(self, limit: int = 3, run_id: str | None = None) -> inbox.Registered:
+        registered = quarantined = 0
+        after: str | None = ""
+        while after is not None:
+            found, after = inbox.waiting(self.objects, self.engine, "inbox/", after=after, limit=limit)
+            done = inbox.register(
+                self.objects,
+                self.engine,
+                found,
+                Attributions(self.objects, now=NOW),
+                max_bytes=MAX_BYTES,
+                run_id=run_id,
+            )
+            registered, quarantined = registered + done.registered, quarantined + done.quarantined
+        return inbox.Registered(registered, quarantined)
+
+    def waiting(self) -> list[str]:
+        with database.session(self.engine) as session:
+            visits = scans.waiting_visits(session)
+            by = self.by
+            return scans.unscored(session, visits, by.model, by.version, by.fingerprint) if visits else []
+
+    def score(self, shas: list[str] | None = None, run_id: str | None = None) -> score.Batch:
+        chosen = self.waiting() if shas is None else shas
+        return score.score_batch(
+            self.grader, self.objects, self.engine, chosen, by=self.by, run_id=run_id, overlay_size=128
+        )
+
+    def start(self, run_id: str) -> str:
+        with database.session(self.engine) as session:
+            runs.start(session, run_id, self.by)
+        return run_id
+
+    def count(self, table: type[DeclarativeBase]) -> int:
+        with database.session(self.engine) as session:
+            return session.scalar(select(func.count()).select_from(table)) or 0
+
+    def counts(self) -> dict[str, int]:
+        kinds = (tables.Patient, tables.Scan, tables.Prediction, tables.Outcome, tables.Quarantined)
+        return {table.__tablename__: self.count(table) for table in kinds}
+
+    def states(self) -> dict[str, int]:
+        with database.session(self.engine) as session:
+            counted = select(tables.Scan.state, func.count()).group_by(tables.Scan.state)
+            return dict(session.execute(counted).all())
+
+    def reasons(self) -> dict[str, str]:
+        with database.session(self.engine) as session:
+            return {row.key: row.reason for row in runs.open_quarantine(session)}
+
+    def outcomes(self) -> dict[str, tables.Outcome]:
+        with database.session(self.engine) as session:
+            found = session.execute(select(tables.Patient.external_id, tables.Outcome).join(tables.Outcome))
+            return dict(found.all())
+
+
+Make = Callable[..., Night]
