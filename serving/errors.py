@@ -1,0 +1,94 @@
+"""Every named error as an HTTP status, in one table, answered as problem+json (RFC 9457)."""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from clarity import errors
+from clarity.errors import ClarityError
+from serving.schemas import Problem
+
+
+class RequestError(ClarityError):
+    """A request that is not what the documentation asks for."""
+
+
+class MalformedBody(RequestError):  # noqa: N818 - named for the situation, as in clarity.errors
+    """The body cannot be parsed as what its content type says."""
+
+
+class UnsupportedBody(RequestError):  # noqa: N818
+    """The body is neither a form with a file nor an image."""
+
+
+class MissingImage(RequestError):  # noqa: N818
+    """The form has no file in the field that is asked for."""
+
+
+class BodyTooLarge(RequestError):  # noqa: N818
+    """More bytes than the service takes."""
+
+
+class Overdue(ClarityError):  # noqa: N818
+    """No answer within the service's deadline: it is overloaded, or its worker was lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """How an error is told: ``code`` is stable and for programs, ``title`` for people."""
+
+    status: int
+    code: str
+    title: str
+
+
+TABLE: dict[type[ClarityError], Situation] = {
+    MalformedBody: Situation(400, "malformed_body", "The body cannot be parsed"),
+    BodyTooLarge: Situation(413, "body_too_large", "The body is too large"),
+    errors.ImageTooLarge: Situation(413, "image_too_large", "The image is too large"),
+    UnsupportedBody: Situation(415, "unsupported_body", "The body is of another kind"),
+    MissingImage: Situation(422, "missing_image", "The image is missing"),
+    errors.UnreadableImage: Situation(422, "unreadable_image", "The photograph cannot be read"),
+    errors.NotFundus: Situation(422, "not_a_fundus_photograph", "Not a fundus photograph"),
+    errors.Ungradable: Situation(422, "ungradable", "The photograph is ungradable"),
+    errors.NoChampion: Situation(503, "no_champion", "No model is promoted"),
+    errors.BundleError: Situation(503, "bundle_refused", "The model is refused"),
+    errors.InferenceError: Situation(503, "no_result", "The model gave no result"),
+    errors.StorageError: Situation(503, "storage_unavailable", "A service behind this one does not answer"),
+    errors.SettingsError: Situation(503, "not_configured", "The service is not configured"),
+    Overdue: Situation(503, "overdue", "No answer in time"),
+    ClarityError: Situation(500, "unexpected", "An error of the service"),
+}
+"""The nearest class of an error's ancestry decides."""
+
+_RETRY_AFTER_S = "5"
+_HTTP_CODES = {400: "malformed_body", 404: "unknown_path", 405: "unknown_method", 413: "body_too_large"}
+
+
+def situation(error: ClarityError) -> Situation:
+    """The table's row for an error."""
+    return next(TABLE[kind] for kind in type(error).__mro__ if kind in TABLE)
+
+
+def problem(error: ClarityError, request_id: str) -> Problem:
+    """A named error as it is answered."""
+    row = situation(error)
+    return _problem(row.status, row.code, row.title, str(error), request_id)
+
+
+def plain_problem(status: int, detail: str, request_id: str) -> Problem:
+    """A status that no named error stands behind: an unknown path, a method that the path has not, a crash."""
+    title = HTTPStatus(status).phrase if status in set(HTTPStatus) else "Error"
+    return _problem(
+        status, _HTTP_CODES.get(status, "unexpected" if status >= 500 else "refused"), title, detail, request_id
+    )
+
+
+def headers(status: int) -> dict[str, str]:
+    """What a status needs beside its body."""
+    return {"Retry-After": _RETRY_AFTER_S} if status == 503 else {}
+
+
+def _problem(status: int, code: str, title: str, detail: str, request_id: str) -> Problem:
+    return Problem(
+        type=f"urn:clarity:problem:{code}", title=title, status=status, detail=detail, code=code, request_id=request_id
+    )

@@ -1,0 +1,128 @@
+"""What the service answers, as it stands in the OpenAPI document. ``clarity predict --json`` prints the same."""
+
+import base64
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from clarity.inference import heatmap
+from clarity.inference.bundle import Spec
+from clarity.inference.grader import Graded
+
+STATEMENT = (
+    "Clarity is decision support in development, not a medical device. A qualified person must review every result."
+)
+UNGRADABLE_ADVICE = (
+    'The photograph is ungradable, which is not "no DR": take it again, or refer the patient for an examination.'
+)
+Probability = Field(ge=0, le=1)
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class QualityAnswer(_Answer):
+    """The quality gate's verdict."""
+
+    gradable: bool
+    score: float = Field(ge=0, le=1, description="Higher is better.")
+    reasons: list[str] = Field(description="Why it is ungradable; empty where it is gradable.", examples=[["blurred"]])
+
+
+class HeatmapAnswer(_Answer):
+    """Grad-CAM of the predicted grade over the prepared photograph, with a legend."""
+
+    grade: int = Field(ge=0, le=4)
+    media_type: Literal["image/png"] = "image/png"
+    encoding: Literal["base64"] = "base64"
+    width: int
+    height: int
+    data: str = Field(description="The picture, base64. It carries no metadata of the photograph.")
+
+
+class Timing(_Answer):
+    """Milliseconds, in the process that graded. ``grade`` covers the whole batch that the photograph was graded in."""
+
+    queue: float = Field(ge=0)
+    grade: float = Field(ge=0)
+    heatmap: float = Field(ge=0)
+
+
+class Answer(_Answer):
+    """One photograph's result. Where it is ungradable, every finding is null: that is never "no DR"."""
+
+    outcome: Literal["graded", "ungradable"]
+    grade: int | None = Field(ge=0, le=4, description="ICDR grade; null where ungradable.", examples=[2])
+    name: str | None = Field(examples=["moderate NPDR"])
+    probabilities: list[float] | None = Field(
+        min_length=5, max_length=5, description="Calibrated, in grade order.", examples=[[0.05, 0.15, 0.6, 0.15, 0.05]]
+    )
+    confidence: float | None = Field(ge=0, le=1, description="The probability of the grade.")
+    referable: bool | None = Field(description="More than mild DR. Macular oedema also refers and is not assessed.")
+    referable_probability: float | None = Probability
+    referable_threshold: float = Probability
+    vision_threatening: bool | None
+    vision_threatening_probability: float | None = Probability
+    vision_threatening_threshold: float = Probability
+    macular_oedema: Literal["not assessed"] = "not assessed"
+    quality: QualityAnswer
+    heatmap: HeatmapAnswer | None
+    advice: str | None = Field(description="What to do with an ungradable photograph.")
+    model: str
+    model_version: str
+    fingerprint: str = Field(description="Of the imaging chain that prepared the photograph.")
+    timing_ms: Timing
+    statement: str = STATEMENT
+
+    @classmethod
+    def of(cls, graded: Graded, spec: Spec, *, model_version: str, drawn: HeatmapAnswer | None, timing: Timing) -> Self:
+        """The answer for a graded or ungradable photograph."""
+        p, quality = graded.prediction, graded.quality
+        return cls(
+            outcome="graded" if p else "ungradable",
+            grade=p.grade if p else None,
+            name=p.name if p else None,
+            probabilities=list(p.probabilities) if p else None,
+            confidence=p.confidence if p else None,
+            referable=p.referable if p else None,
+            referable_probability=p.referable_probability if p else None,
+            referable_threshold=spec.thresholds.referable,
+            vision_threatening=p.vision_threatening if p else None,
+            vision_threatening_probability=p.vision_threatening_probability if p else None,
+            vision_threatening_threshold=spec.thresholds.vision_threatening,
+            quality=QualityAnswer(gradable=quality.gradable, score=quality.score, reasons=list(quality.reasons)),
+            heatmap=drawn,
+            advice=None if p else UNGRADABLE_ADVICE,
+            model=spec.name,
+            model_version=model_version,
+            fingerprint=graded.prepared.fingerprint,
+            timing_ms=timing,
+        )
+
+
+class Problem(_Answer):
+    """An error (RFC 9457): ``code`` is stable; ``detail`` says subject, value and verdict."""
+
+    type: str = Field(examples=["urn:clarity:problem:unreadable_image"])
+    title: str
+    status: int = Field(ge=400, le=599)
+    detail: str = Field(examples=["image: 412 bytes, not a JPEG, PNG, TIFF, BMP, WebP or DICOM file"])
+    code: str = Field(examples=["unreadable_image"])
+    request_id: str = Field(description="Also in the header X-Request-Id and in the service's log.")
+
+
+class Health(_Answer):
+    """The service is up. Whether it has a model is told by /predict."""
+
+    status: Literal["ok", "starting"]
+    workers: int = Field(ge=0, description="Inference workers that are ready.")
+
+
+def draw(graded: Graded, size: int) -> HeatmapAnswer | None:
+    """The overlay of a graded photograph, ``size`` pixels wide; None where it is ungradable."""
+    picture = graded.overlay(size)
+    if picture is None or graded.prediction is None:
+        return None
+    data = base64.b64encode(heatmap.encode(picture)).decode("ascii")
+    return HeatmapAnswer(grade=graded.prediction.grade, width=picture.shape[1], height=picture.shape[0], data=data)
