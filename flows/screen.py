@@ -1,0 +1,148 @@
+"""A night of screening: what happens when. How it happens is ``clarity.screening``; delete this file and that remains.
+
+champion -> lock of the night -> inbox, chunk by chunk -> waiting visits, batch by batch -> report
+"""
+
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from prefect import State, flow, get_run_logger, task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
+
+from clarity import params as parameters
+from clarity.errors import AlreadyRunning, ClarityError, ScreeningIncomplete, StorageError, StorageUnavailable
+from clarity.params import Params
+from clarity.screening import report
+from clarity.settings import Settings
+from clarity.storage.lock import NightLock
+from flows import screening_steps as steps
+from flows.screening_steps import Champion
+
+CONFIGURATION = ["conf/pipeline.yaml"]
+_DELAYS_S = [2.0, 5.0, 15.0, 30.0, 60.0]
+"""Between attempts: a restart of PostgreSQL or of the object store takes seconds."""
+_CHUNK = 64
+"""Inbox objects registered in one transaction."""
+
+
+@flow(name="screen")
+def screen(configuration: list[str] = CONFIGURATION, run_id: str | None = None) -> dict[str, Any]:
+    """Grade what came in, explain it, write results and outcomes. Again, it changes nothing.
+
+    ``configuration``: files below the project's folder, later ones on top. Returns the summary of the run. Raises
+    NoChampion and AlreadyRunning before anything is touched, ScreeningIncomplete where a part failed after retries.
+    """
+    settings = Settings.load()
+    params = parameters.load(*(settings.project / name for name in configuration))
+    run_id = run_id or f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid4().hex[:6]}"
+    champion = _step(steps.find_champion, "champion", params)(params.model.name)
+    night = _Night(run_id, champion, params)
+    with NightLock(steps.engine_of(settings.need("database_url"))) as lock:
+        _step(steps.begin, "begin", params)(run_id, champion.by)
+        try:
+            _take_in(night, lock)
+            _score(night, lock)
+        except (StorageError, AlreadyRunning) as error:
+            night.errors.append(f"stopped: {error}")
+        summary = _close(night)
+    if night.errors:
+        raise ScreeningIncomplete(f"screening {run_id}: {len(night.errors)} failures, first: {night.errors[0]}")
+    return summary.counts()
+
+
+class _Night:
+    """What a run has done so far."""
+
+    def __init__(self, run_id: str, champion: Champion, params: Params) -> None:
+        self.run_id, self.champion, self.params = run_id, champion, params
+        self.tally: Counter[str] = Counter()
+        self.errors: list[str] = []
+
+    def attempt(self, function: Any, name: str, *arguments: object) -> Any:
+        """Run a step with its retries; a failure of this part alone is noted and gives None.
+
+        Where a service stays away after all retries nothing else would work either: that is raised.
+        """
+        state = _step(function, name, self.params)(*arguments, return_state=True)
+        if state.is_completed():
+            return state.result()
+        error = state.result(raise_on_failure=False)
+        if isinstance(error, StorageUnavailable) or not isinstance(error, ClarityError):
+            raise error
+        self.errors.append(f"{name}: {error}")
+        return None
+
+
+def _take_in(night: _Night, lock: NightLock) -> None:
+    after: str | None = ""
+    while after is not None:
+        found, after = _step(steps.look, "look", night.params)(night.params.screening.inbox, after)
+        for chunk in _chunks(found, _CHUNK):
+            lock.confirm(patience_s=_DELAYS_S[: night.params.screening.batch_retries])
+            done = night.attempt(steps.register, "register", chunk, night.params.imaging.max_bytes, night.run_id)
+            if done is not None:
+                night.tally.update(registered=done.registered, quarantined=done.quarantined)
+
+
+def _score(night: _Night, lock: NightLock) -> None:
+    by, params = night.champion.by, night.params.screening
+    shas, after = _step(steps.waiting, "waiting", night.params)(by, None)
+    while after is not None:
+        for batch in _chunks(shas, params.batch_size):
+            lock.confirm(patience_s=_DELAYS_S[: params.batch_retries])
+            done = night.attempt(steps.score_batch, "score", batch, night.champion, params.overlay_size, night.run_id)
+            if done is not None:
+                night.errors += done.errors
+                night.tally.update(
+                    scored=done.scored, ungradable=done.ungradable, quarantined=done.quarantined, failed=done.failed
+                )
+            else:
+                night.tally.update(failed=len(batch))
+        shas, after = _step(steps.waiting, "waiting", night.params)(by, after)
+
+
+def _close(night: _Night) -> report.Summary:
+    """Report, then close the run's row; where the services stay away, say what came first."""
+    arguments = (night.run_id, night.champion.by, dict(night.tally))
+    try:
+        summary: report.Summary = _step(steps.finish, "finish", night.params)(*arguments, night.errors)
+        if night.attempt(steps.publish, "publish", summary) is None and len(night.errors) > len(summary.errors):
+            summary = _step(steps.finish, "finish", night.params)(*arguments, night.errors)
+    except StorageError as error:
+        first = night.errors[0] if night.errors else str(error)
+        raise ScreeningIncomplete(f"screening {night.run_id}: {first}; run it again when that is mended") from None
+    _show(summary)
+    return summary
+
+
+def _show(summary: report.Summary) -> None:
+    create_markdown_artifact(report.markdown(summary), key="screening", description=f"Screening {summary.run}")
+    if summary.quarantine:
+        create_table_artifact(summary.quarantine, key="screening-quarantine", description=f"Screening {summary.run}")
+    get_run_logger().info("screening %s %s: %s", summary.run, summary.status, dict(summary.outcomes))
+
+
+def _step(function: Any, name: str, params: Params) -> Any:
+    """A library call as a Prefect task: never cached, as every step has an effect or reads what changes."""
+    retries = params.screening.batch_retries
+    return task(
+        function,
+        name=name,
+        cache_policy=NO_CACHE,
+        persist_result=False,
+        retries=retries,
+        retry_delay_seconds=_DELAYS_S[:retries] or 0,
+        retry_condition_fn=_may_pass,
+    )
+
+
+def _may_pass(_task: object, _run: object, state: State[Any]) -> bool:
+    """Retry what a restart of PostgreSQL, the store or MLflow would heal, and no photograph's own fault."""
+    return isinstance(state.data, StorageUnavailable)
+
+
+def _chunks(items: list[Any], size: int) -> list[list[Any]]:
+    return [items[i : i + size] for i in range(0, len(items), size)]
