@@ -72,7 +72,7 @@ def anatomy(dice: Dice, look: Look) -> Anatomy:
 
 def view(dice: Dice, look: Look, size: int, eye: Eye, shift: tuple[float, float]) -> View:
     """The frame of height ``size`` pixels; ``shift`` moves the field off the frame's centre, in field radii."""
-    width = 2 * int(size * look.aspect / 2)
+    width = int(size * look.aspect)
     radius = size * look.radius
     cx = width / 2 + dice.uniform(-0.01, 0.01) * size + shift[0] * radius
     cy = size / 2 + dice.uniform(-0.008, 0.008) * size + shift[1] * radius
