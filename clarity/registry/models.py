@@ -85,6 +85,10 @@ class Registry:
         with self._named(f"tags of {ref.uri}"):
             return dict(self.client.get_model_version(ref.name, ref.version).tags)
 
+    def digest(self, ref: ModelRef) -> str:
+        """The digest of the bundle that was registered as this version; "" where the version is not ours."""
+        return self.tags(ref).get(_BUNDLE, "")
+
     def tag(self, ref: ModelRef, tags: Mapping[str, str]) -> None:
         """Write tags on the version and on the run that made it, for example the gate's verdict."""
         with self._named(f"tagging {ref.uri}"):
@@ -119,7 +123,7 @@ class Registry:
         Checked on every call by Bundle.load and against the digest with which it was registered. Any number of
         processes may fetch one version at once. Raises BundleError, StorageError.
         """
-        digest = self.tags(ref).get(_BUNDLE, "")
+        digest = self.digest(ref)
 
         def download(scratch: Path) -> Path:
             from mlflow import artifacts
