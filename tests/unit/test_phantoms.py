@@ -196,12 +196,12 @@ def test_the_bytes_are_those_of_the_day_the_generator_was_fixed():
     digest = hashlib.sha256()
     for seed in range(5):
         digest.update(draw(seed, seed, size=SMALL, eye=Eye.RIGHT).image.tobytes())
-    assert digest.hexdigest()[:16] == "PINNED"
+    assert digest.hexdigest()[:16] == "7600fa5adbb1a7c1"
 
 
 def test_mean_colour_brightness_and_file_size_do_not_tell_the_grade():
     """Lesions must: a line through what a glance from afar sees explains next to nothing of the grade."""
-    phantoms = [draw(seed, seed % 5, size=192, eye=EYES[seed % 2]) for seed in range(150)]
+    phantoms = [draw(seed, seed % 5, size=512, eye=EYES[seed % 2]) for seed in range(80)]
     grades = np.array([phantom.grade for phantom in phantoms], float)
     colour = np.array([phantom.image[phantom.image.max(axis=2) > 30].mean(axis=0) for phantom in phantoms])
     size = np.array([[len(encode(phantom.image)) / 1000] for phantom in phantoms])

@@ -80,11 +80,11 @@ def _nerve_fibres(dice: Dice, planes: Planes, view: View, where: Anatomy, look: 
 def _macula(dice: Dice, planes: Planes, where: Anatomy, x: Plane, y: Plane) -> None:
     dx, dy = x - np.float32(where.fovea[0]), y - np.float32(where.fovea[1])
     d2 = dx * dx + dy * dy
-    wide, depth = dice.uniform(0.1, 0.16), dice.uniform(0.5, 1.0)
+    wide, depth = dice.uniform(0.1, 0.17), dice.uniform(0.6, 1.1)
     for reach, share in ((wide, 0.8), (2.4 * wide, 0.35)):
         fall = 1.0 + d2 / np.float32(reach * reach)
         dark = np.float32(depth * share) / (fall * fall)
-        for channel, loss in enumerate((0.28, 0.46, 0.40)):
+        for channel, loss in enumerate((0.36, 0.52, 0.46)):
             planes[channel] *= 1.0 - np.float32(loss) * dark
     if dice.chance(0.4):  # the foveal reflex: a healthy bright point that is no exudate
         patch, dx, dy = _near(x, y, *where.fovea, 0.09)
@@ -115,7 +115,7 @@ def _disc(dice: Dice, planes: Planes, where: Anatomy, look: Look, x: Plane, y: P
     hollow = np.sqrt((dx + np.float32(0.1)) * (dx + np.float32(0.1)) + dy * dy) / np.float32(where.cup)
     cup = smooth((np.float32(1.3) - hollow) / np.float32(0.9))
     warm = dice.uniform(0.82, 1.05)
-    for channel, (rim, lift, pale) in enumerate(((1.2, 66, 32), (1.15, 74, 56), (1.0, 34, 54))):
+    for channel, (rim, lift, pale) in enumerate(((1.2, 60, 34), (1.2, 84, 62), (1.0, 46, 66))):
         base = look.colour[channel]
         colour = np.float32(warm) * (np.float32(rim * base + lift) - np.float32(8) * dx + np.float32(pale) * cup)
         plane = planes[channel][patch[1:]]

@@ -30,7 +30,7 @@ def burden(dice: Dice, grade: int) -> Burden:
 def _moderate(dice: Dice) -> Burden:
     found = {MICROANEURYSM: _scattered(dice, dice.integer(8, 24)), **_haemorrhages(dice, dice.integer(6, 26))}
     if dice.chance(0.6):
-        found[EXUDATE] = _scattered(dice, dice.integer(8, 36), spread=2)
+        found[EXUDATE] = _scattered(dice, dice.integer(12, 48), spread=2)
     if dice.chance(0.3):
         found[COTTON_WOOL] = _scattered(dice, dice.integer(1, 3))
     if dice.chance(0.1):
@@ -60,7 +60,7 @@ def _severe(dice: Dice) -> Burden:
     if beading:
         found[BEADING] = _in_quadrants(dice, dice.integer(2, 3), 1)
     if dice.chance(0.65):
-        found[EXUDATE] = _scattered(dice, dice.integer(10, 44), spread=3)
+        found[EXUDATE] = _scattered(dice, dice.integer(14, 60), spread=3)
     if dice.chance(0.6):
         found[COTTON_WOOL] = _scattered(dice, dice.integer(2, 6))
     return found
@@ -77,7 +77,7 @@ def _proliferative(dice: Dice) -> Burden:
     if dice.chance(0.3):
         found[IRMA] = _in_quadrants(dice, dice.integer(1, 2), 1)
     if dice.chance(0.5):
-        found[EXUDATE] = _scattered(dice, dice.integer(8, 36), spread=2)
+        found[EXUDATE] = _scattered(dice, dice.integer(12, 48), spread=2)
     if dice.chance(0.4):
         found[COTTON_WOOL] = _scattered(dice, dice.integer(1, 4))
     return found

@@ -49,7 +49,7 @@ class Canvas:
         half = np.maximum(width - fine, fine) / 2.0
         nx, ny = -dy / norm * half, dx / norm * half
         mean = (width[0] + width[-1]) / (4.0 * fine)
-        paled = value * min(1.0, 0.25 + 0.75 * mean)
+        paled = value * min(1.0, 0.3 + 0.35 * mean)
         outline = np.concatenate([x + nx, (x - nx)[::-1]]), np.concatenate([y + ny, (y - ny)[::-1]])
         self.polygon(layer, *outline, paled, kind)
 

@@ -133,10 +133,10 @@ def _lay(canvas: Canvas, vessels: Vessels, widths: Floats) -> None:
 def _stain(planes: Planes, canvas: Canvas) -> None:
     """Blood takes light away; exudates and cotton-wool spots cover what is under them."""
     for layer, blur, losses in (
-        ("artery", 0.0, (0.20, 0.52, 0.50)),
-        ("vein", 0.0, (0.38, 0.66, 0.60)),
+        ("artery", 0.0, (0.07, 0.42, 0.36)),
+        ("vein", 0.0, (0.24, 0.58, 0.46)),
         ("leak", 0.05, (0.30, 0.70, 0.60)),
-        ("blood", 0.004, (0.40, 0.78, 0.72)),
+        ("blood", 0.004, (0.38, 0.78, 0.70)),
         ("pool", 0.016, (0.50, 0.88, 0.82)),
     ):
         if layer in canvas.layers:

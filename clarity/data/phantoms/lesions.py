@@ -27,7 +27,7 @@ _RADII = {
     MICROANEURYSM: (0.0085, 0.0125),
     DOT: (0.013, 0.019),
     BLOT: (0.021, 0.034),
-    EXUDATE: (0.009, 0.019),
+    EXUDATE: (0.006, 0.018),
     COTTON_WOOL: (0.035, 0.06),
     IRMA: (0.08, 0.12),
     NEOVESSELS: (0.13, 0.2),
@@ -91,10 +91,10 @@ def _room(
     radius: float,
     near: tuple[float, float] | None,
 ) -> tuple[float, float] | None:
-    """A free place for a circle in a quadrant, within 0.16 of ``near`` if given; None after 60 tries."""
+    """A free place for a circle in a quadrant, within 0.14 of ``near`` if given; None after 60 tries."""
     tries = dice.array(-1.0, 1.0, 60, 2)
     if near is not None:
-        tries = np.array(near) + 0.16 * tries
+        tries = np.array(near) + 0.14 * tries
     sides = quadrant(where, tries[:, 0], tries[:, 1]) == region
     fits = sides & view.sees(tries[:, 0], tries[:, 1], 0.03 + 1.1 * radius)
     for x, y in tries[fits]:

@@ -6,13 +6,15 @@ from clarity.data.phantoms.exact import Dice
 
 # Centre colours of real photographs of several cameras and pigments, as (red, green, blue) in 0..255.
 _PALETTE = (
-    (188.0, 96.0, 42.0),
-    (168.0, 82.0, 50.0),
-    (196.0, 108.0, 84.0),
-    (150.0, 100.0, 64.0),
-    (186.0, 108.0, 26.0),
-    (150.0, 74.0, 30.0),
-    (174.0, 88.0, 70.0),
+    (212.0, 104.0, 34.0),
+    (196.0, 92.0, 42.0),
+    (218.0, 124.0, 88.0),
+    (158.0, 108.0, 72.0),
+    (206.0, 122.0, 30.0),
+    (168.0, 78.0, 26.0),
+    (190.0, 96.0, 72.0),
+    (204.0, 88.0, 22.0),
+    (176.0, 134.0, 100.0),
 )
 
 
@@ -43,7 +45,7 @@ class Look:
 def look(dice: Dice) -> Look:
     """A patient's look."""
     one, two, share = dice.choice(_PALETTE), dice.choice(_PALETTE), dice.uniform(0.0, 1.0)
-    gain = dice.uniform(0.72, 1.12)
+    gain = dice.uniform(0.75, 1.12)
     colour = [gain * (a * share + b * (1.0 - share)) * dice.uniform(0.94, 1.06) for a, b in zip(one, two, strict=True)]
     cut = dice.chance(0.45)
     return Look(
@@ -52,14 +54,14 @@ def look(dice: Dice) -> Look:
         mottling=dice.uniform(0.3, 1.0),
         reflex=dice.uniform(0.0, 1.0),
         tortuosity=dice.uniform(0.5, 1.5),
-        vessel_width=dice.uniform(0.85, 1.15),
-        disc_radius=dice.uniform(0.12, 0.145),
+        vessel_width=dice.uniform(0.75, 1.05),
+        disc_radius=dice.uniform(0.13, 0.155),
         cup=dice.uniform(0.3, 0.6),
         aspect=dice.choice((1.0, 1.0, 1.1, 1.25)) if not cut else dice.choice((1.25, 1.25, 1.15)),
         radius=dice.uniform(0.53, 0.57) if cut else dice.uniform(0.465, 0.493),
         notch=dice.choice((0.0, 0.0, 0.03, 0.04)),
-        vignette=dice.uniform(0.15, 0.42),
+        vignette=dice.uniform(0.08, 0.42),
         softness=dice.uniform(0.0, 1.0),
         noise=dice.uniform(0.6, 2.0),
-        rim=(dice.uniform(-10, 4), dice.uniform(-4, 8), dice.uniform(-2, 14)),
+        rim=(dice.uniform(-16, 6), dice.uniform(-6, 14), dice.uniform(-4, 26) * dice.uniform(0.2, 1.0)),
     )
