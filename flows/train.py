@@ -5,6 +5,8 @@ fresh.
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -84,45 +86,61 @@ def train(workspace: str | None = None) -> dict[str, Any]:
 
 def register(workspace: str, run_id: str, name: str) -> ModelRef:
     """The workspace's bundle as a model version; the same one when nothing has changed."""
-    registry, engine = _services()
-    promotion.reconcile(registry, engine, name)  # of a promotion that died between ledger and alias
-    ref = registry.register(Path(workspace) / "artifacts" / "bundle", run_id, name)
-    return ref if ref.alias else registry.challenge(ref)
+    with _services() as (registry, engine):
+        promotion.reconcile(registry, engine, name)  # after a promotion that died between ledger and alias
+        ref = registry.register(Path(workspace) / "artifacts" / "bundle", run_id, name)
+        return ref if ref.alias else registry.challenge(ref)
 
 
 def judge(workspace: str, ref: ModelRef, params: GateParams) -> Judgement:
     """The gate's verdict on a version, or the one that it gave before on the very same thing."""
-    registry, engine = _services()
-    challenger = Bundle.load(Path(workspace) / "artifacts" / "bundle")
-    predictions = pd.read_csv(Path(workspace) / "artifacts" / "evaluation" / "predictions.csv", dtype={"patient": str})
-    try:
-        champion = registry.champion(ref.name)
-    except NoChampion:
-        champion = None
-    if champion is not None and champion.version == ref.version:
-        return Judgement("champion", (f"version {ref.version} is the champion already",), {}, ref.version, again=True)
-    digest = registry.digest(champion) if champion else None
-    about = judgement.key(challenger.digest, digest, predictions, params)
-    version = champion.version if champion else None
-    if before := judgement.earlier(ledger.history(engine, ref.name), about):
-        decision: Decision = "refused" if before.action == "refused" else "withdrawn"
-        said = (f"already judged on {before.at:%Y-%m-%d %H:%M} UTC, nothing has changed since", *before.reasons)
-        return Judgement(decision, said, dict(before.figures), version, again=True)
-    verdict = _verdict(Path(workspace), predictions, challenger, champion, params)
+    folder = Path(workspace)
+    challenger = Bundle.load(folder / "artifacts" / "bundle")
+    predictions = pd.read_csv(folder / "artifacts" / "evaluation" / "predictions.csv", dtype={"patient": str})
+    with _services() as (registry, engine):
+        champion = _champion(registry, ref.name)
+        if champion is not None and champion.version == ref.version:
+            said = (f"version {ref.version} is the champion already",)
+            return Judgement("champion", said, {}, ref.version, again=True)
+        digest = registry.digest(champion) if champion else None
+        about = judgement.key(challenger.digest, digest, predictions, params)
+        if before := judgement.earlier(ledger.history(engine, ref.name), about):
+            return _again(before, champion)
+        verdict = _verdict(registry, folder, predictions, challenger, champion, params)
     figures = verdict.figures | {judgement.KEY: about}
-    return Judgement("promoted" if verdict.accepted else "refused", verdict.reasons, figures, version)
+    decision: Decision = "promoted" if verdict.accepted else "refused"
+    return Judgement(decision, verdict.reasons, figures, champion.version if champion else None)
 
 
 def settle(ref: ModelRef, judged: Judgement, actor: str) -> None:
     """Write the verdict to the ledger and to MLflow, and move the aliases if it is yes."""
-    registry, engine = _services()
     write = promotion.promote if judged.decision == "promoted" else promotion.refuse
-    write(registry, engine, ref, actor=actor, reasons=judged.reasons, figures=judged.figures)
-    registry.tag(ref, {"clarity.gate": judged.decision, "clarity.gate_reasons": "\n".join(judged.reasons)})
+    with _services() as (registry, engine):
+        write(registry, engine, ref, actor=actor, reasons=judged.reasons, figures=judged.figures)
+        registry.tag(ref, {"clarity.gate": judged.decision, "clarity.gate_reasons": "\n".join(judged.reasons)})
+
+
+def _champion(registry: Registry, name: str) -> ModelRef | None:
+    try:
+        return registry.champion(name)
+    except NoChampion:
+        return None
+
+
+def _again(before: ledger.Entry, champion: ModelRef | None) -> Judgement:
+    """The verdict of before. A "yes" whose model is not the champion was taken back by a person since."""
+    decision: Decision = "refused" if before.action == "refused" else "withdrawn"
+    said = (f"already judged on {before.at:%Y-%m-%d %H:%M} UTC, nothing has changed since", *before.reasons)
+    return Judgement(decision, said, dict(before.figures), champion.version if champion else None, again=True)
 
 
 def _verdict(
-    workspace: Path, predictions: pd.DataFrame, challenger: Bundle, champion: ModelRef | None, params: GateParams
+    registry: Registry,
+    workspace: Path,
+    predictions: pd.DataFrame,
+    challenger: Bundle,
+    champion: ModelRef | None,
+    params: GateParams,
 ) -> Verdict:
     """The champion is scored anew, on the challenger's own frozen test split: the same photographs for both."""
     rule = judgement.rule(challenger)
@@ -131,10 +149,8 @@ def _verdict(
     from clarity.training.paths import Paths
     from clarity.training.scoring import score_bundle
 
-    settings = Settings.load()
-    registry = Registry(settings.need("mlflow_tracking_uri"))
     try:
-        other = Bundle.load(registry.fetch(champion, settings.home / "models"))
+        other = Bundle.load(registry.fetch(champion, Settings.load().home / "models"))
     except BundleError as error:
         return Verdict(accepted=False, reasons=(judgement.incomparable(champion, error),))
     theirs = score_bundle(other, Paths(workspace), split="test")
@@ -196,6 +212,11 @@ def _run_id(workspace: Path) -> str:
         raise WorkspaceError(f"{path}: missing or malformed, the stage train writes it") from None
 
 
-def _services() -> tuple[Registry, Engine]:
+@contextmanager
+def _services() -> Iterator[tuple[Registry, Engine]]:
     settings = Settings.load()
-    return Registry(settings.need("mlflow_tracking_uri")), database.engine(settings.need("database_url"))
+    engine = database.engine(settings.need("database_url"), pool_size=2)
+    try:
+        yield Registry(settings.need("mlflow_tracking_uri")), engine
+    finally:
+        engine.dispose()

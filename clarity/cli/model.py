@@ -1,6 +1,7 @@
 """``clarity train`` and ``clarity model list | show | promote | rollback``: which model grades, and why."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -65,9 +66,9 @@ def list_(name: str = _NAME, as_json: bool = _JSON) -> None:
     import dataclasses
     import json
 
-    registry, _ = _services()
-    refs = registry.list(name)
-    tags = {ref.version: registry.tags(ref) for ref in refs}
+    with _services() as (registry, _):
+        refs = registry.list(name)
+        tags = {ref.version: registry.tags(ref) for ref in refs}
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(ref) | {"tags": tags[ref.version]} for ref in refs], indent=2))
         return
@@ -93,10 +94,10 @@ def show(
 
     from clarity.registry import ledger
 
-    registry, engine = _services()
-    ref = registry.get(name, version) if version else registry.champion(name)
-    tags = registry.tags(ref)
-    rows = [entry for entry in ledger.history(engine, name) if entry.version == ref.version]
+    with _services() as (registry, engine):
+        ref = registry.get(name, version) if version else registry.champion(name)
+        tags = registry.tags(ref)
+        rows = [entry for entry in ledger.history(engine, name) if entry.version == ref.version]
     if as_json:
         entries = [dataclasses.asdict(entry) for entry in rows]
         facts = dataclasses.asdict(ref) | {"tags": tags, "ledger": entries}
@@ -119,8 +120,8 @@ def promote(
     """Make a version the champion by hand, whatever the gate said; the ledger keeps who and why."""
     from clarity.registry import promotion
 
-    registry, engine = _services()
-    ref = promotion.promote(registry, engine, registry.get(name, version), actor=_actor(who), reasons=(why,))
+    with _services() as (registry, engine):
+        ref = promotion.promote(registry, engine, registry.get(name, version), actor=_actor(who), reasons=(why,))
     typer.echo(f"{ref.name} version {ref.version} is the champion")
 
 
@@ -128,18 +129,23 @@ def rollback(why: str = _WHY, who: str = _WHO, name: str = _NAME) -> None:
     """Return to the version that was champion before; the ledger keeps who and why."""
     from clarity.registry import promotion
 
-    registry, engine = _services()
-    ref = promotion.rollback(registry, engine, name, actor=_actor(who), reasons=(why,))
+    with _services() as (registry, engine):
+        ref = promotion.rollback(registry, engine, name, actor=_actor(who), reasons=(why,))
     typer.echo(f"{ref.name} version {ref.version} is the champion again")
 
 
-def _services() -> "tuple[Registry, Engine]":
+@contextmanager
+def _services() -> "Iterator[tuple[Registry, Engine]]":
     from clarity.registry.models import Registry
     from clarity.settings import Settings
     from clarity.storage import database
 
     settings = Settings.load()
-    return Registry(settings.need("mlflow_tracking_uri")), database.engine(settings.need("database_url"))
+    engine = database.engine(settings.need("database_url"), pool_size=2)
+    try:
+        yield Registry(settings.need("mlflow_tracking_uri")), engine
+    finally:
+        engine.dispose()
 
 
 def _actor(who: str) -> str:
