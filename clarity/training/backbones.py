@@ -120,12 +120,13 @@ def _load_own(network: Network, params: ModelParams, fetch: Fetch | None) -> Non
         path = Path(where)
     state = starting.read(path)
     if any(key.startswith("trunk.") for key in state):
-        found = network.load_state_dict(state, strict=False)
+        target: nn.Module = network
     else:  # a plain torchvision or timm file: its own classifier is not ours
-        found = network.trunk.load_state_dict(
-            {key: value for key, value in state.items() if key.split(".")[0] not in ("fc", "classifier")}, strict=False
-        )
-    missing = [key for key in found.missing_keys if not key.endswith("num_batches_tracked")]
-    if missing or found.unexpected_keys:
-        odd = (missing or found.unexpected_keys)[0]
-        raise WeightsUnavailable(f"weights {where}: not those of a {params.backbone}, {odd} does not fit")
+        target = network.trunk
+        state = {key: value for key, value in state.items() if key.split(".")[0] not in ("fc", "classifier")}
+    wanted = {key: value.shape for key, value in target.state_dict().items() if not key.endswith("num_batches_tracked")}
+    odd = [key for key, shape in wanted.items() if key not in state or state[key].shape != shape]
+    odd += [key for key in state if key not in target.state_dict()]
+    if odd:
+        raise WeightsUnavailable(f"weights {where}: not those of a {params.backbone}, {odd[0]} does not fit")
+    target.load_state_dict(state, strict=False)

@@ -84,7 +84,7 @@ class PreparedSet:
             path = self.paths.prepared / (name if name.endswith(".npy") else f"{name}.npy")
             try:
                 self._maps[name] = np.load(path, mmap_mode="r")
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, EOFError) as error:
                 raise ManifestError(f"{path}: {error}, run prepare again") from None
         return self._maps[name]
 

@@ -69,12 +69,12 @@ class Grading(pl.LightningModule):
         plain = [p for p in self.network.parameters() if p.ndim <= 1]
         groups = [{"params": decayed, "weight_decay": self.params.weight_decay}, {"params": plain, "weight_decay": 0.0}]
         optimiser = AdamW(groups, lr=self.params.learning_rate, fused=True)
-        steps = int(self.trainer.estimated_stepping_batches)
+        steps = max(int(self.trainer.estimated_stepping_batches), 2)
         cycle = OneCycleLR(
             optimiser,
             max_lr=self.params.learning_rate,
-            total_steps=max(steps, 2),
-            pct_start=max(self.params.warmup_share, 1 / max(steps, 2)),
+            total_steps=steps,
+            pct_start=min(max(self.params.warmup_share, 2 / steps), 1.0),  # a rise of one step divides by zero
         )
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
 

@@ -1,0 +1,193 @@
+"""Evaluation of a really trained network: the bundle, the figures, the report, and scoring again for the gate."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from clarity.errors import ManifestError
+from clarity.inference import decision
+from clarity.inference.bundle import Bundle
+from clarity.inference.engine import Engine
+from clarity.params import Params
+from clarity.training import evaluate, fit, scoring
+from clarity.training.datamodule import PreparedSet, normalise
+from clarity.training.identity import Origin
+from clarity.training.paths import Paths
+from clarity.training.tracking import Untracked
+from tests import learnable
+
+ORIGIN = Origin("abc123", "deadbeef")
+
+
+class Recorded(Untracked):
+    """Remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, float] = {}
+        self.stored: list[str] = []
+
+    def metrics(self, values: dict[str, float], step: int = 0) -> None:
+        self.values |= values
+
+    def artifact(self, path: Path, folder: str = "") -> None:
+        self.stored += sorted(child.name for child in path.iterdir()) if path.is_dir() else [path.name]
+
+
+@dataclass
+class Evaluated:
+    paths: Paths
+    params: Params
+    result: evaluate.Evaluation
+    record: Recorded
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory: pytest.TempPathFactory, params: Params) -> Evaluated:
+    """A workspace trained for two epochs and evaluated."""
+    paths = learnable.workspace(tmp_path_factory.mktemp("evaluated"), params, count=100)
+    fit.fit(params, paths, Untracked())
+    record = Recorded()
+    return Evaluated(paths, params, evaluate.evaluate(params, paths, record, ORIGIN), record)
+
+
+def predictions(evaluated: Evaluated) -> pd.DataFrame:
+    return pd.read_csv(evaluated.paths.evaluation / "predictions.csv")
+
+
+def test_every_gradable_photograph_of_validation_and_test_has_five_probabilities(evaluated: Evaluated) -> None:
+    frame = predictions(evaluated)
+    assert list(frame.columns) == list(scoring.COLUMNS)
+    prepared = PreparedSet.open(evaluated.paths)
+    wanted = prepared.rows("validation") + prepared.rows("test")
+    assert sorted(frame["sha256"]) == sorted(prepared.table["sha256"].iloc[wanted])
+    np.testing.assert_allclose(frame[[f"p{k}" for k in range(5)]].sum(axis=1), 1, atol=1e-4)
+
+
+def test_the_figures_are_those_of_the_predictions_and_every_one_has_its_interval(evaluated: Evaluated) -> None:
+    said = json.loads((evaluated.paths.evaluation / "metrics.json").read_text())
+    frame = predictions(evaluated)
+    test = frame[frame["split"] == "test"]
+    assert said["test"]["accuracy"]["value"] == pytest.approx((test["predicted"] == test["grade"]).mean())
+    assert said["test"]["qwk"]["n"] == len(test)
+    for name in ("qwk", "accuracy", "auroc_referable", "sensitivity_referable", "specificity_vision_threatening"):
+        figure = said["test"][name]
+        assert figure["low"] <= figure["high"], name
+    assert said["test"]["sensitivity_referable"]["wilson_low"] <= said["test"]["sensitivity_referable"]["value"]
+    assert said["counts"]["test"]["gradable"] + 4 >= said["counts"]["test"]["photographs"]
+    share = said["counts"]["test"]["gradable"] / said["counts"]["test"]["photographs"]
+    assert said["test"]["imageability"]["value"] == pytest.approx(share)
+    assert said["sources"]["phantoms"]["qwk"] == said["test"]["qwk"]
+    assert said["phantoms"] is True
+
+
+def test_the_bundle_is_whole_and_says_the_same_figures(evaluated: Evaluated) -> None:
+    spec = Bundle.load(evaluated.paths.bundle).spec
+    assert spec.data_version == "abc123"
+    assert spec.git_commit == "deadbeef"
+    assert spec.metrics["qwk"] == evaluated.result.test.intervals["qwk"]
+    assert spec.temperature == pytest.approx(evaluated.result.temperature)
+    assert "not photographs of eyes" in spec.data_summary
+
+
+def test_the_engine_that_runs_says_what_the_trained_network_says(evaluated: Evaluated) -> None:
+    prepared = PreparedSet.open(evaluated.paths)
+    images = prepared.images(prepared.rows("test")[:6])
+    network = fit.load(evaluated.params, evaluated.paths.training / "best.ckpt")
+    x = normalise(torch.from_numpy(images).permute(0, 3, 1, 2))
+    with torch.inference_mode():
+        ours = network(x).numpy()
+    engine = Engine.load(Bundle.load(evaluated.paths.bundle))
+    np.testing.assert_allclose(engine.run(x.numpy()).logits, ours, rtol=1e-3, atol=1e-3)
+
+
+def test_temperature_and_thresholds_come_from_validation_alone(evaluated: Evaluated, tmp_path: Path) -> None:
+    """With all test grades turned round, nothing of the bundle changes but its figures."""
+    paths = Paths(tmp_path)
+    paths.artifacts.mkdir()
+    for name in ("prepared", "training"):
+        (paths.artifacts / name).symlink_to(evaluated.paths.artifacts / name)
+    split = pd.read_csv(evaluated.paths.split)
+    split.loc[split["split"] == "test", "grade"] = 4 - split["grade"]
+    split.to_csv(paths.split, index=False)
+    turned = evaluate.evaluate(evaluated.params, paths, Untracked(), ORIGIN)
+    assert turned.temperature == evaluated.result.temperature
+    assert turned.operating == evaluated.result.operating
+    assert turned.test.intervals["accuracy"] != evaluated.result.test.intervals["accuracy"]
+
+
+def test_the_report_needs_nothing_else_and_says_what_it_is_not(evaluated: Evaluated) -> None:
+    page = (evaluated.paths.evaluation / "report.html").read_text()
+    assert "not a medical device" in page
+    assert "phantoms" in page
+    assert not re.search(r"(src|href)=['\"](?!data:)", page)
+    assert page.count("data:image/png;base64,") == 5
+    assert "Macular oedema is not assessed" in page
+
+
+def test_photographs_of_eyes_are_not_called_phantoms(evaluated: Evaluated, tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    paths.artifacts.mkdir()
+    for name in ("prepared", "training"):
+        (paths.artifacts / name).symlink_to(evaluated.paths.artifacts / name)
+    split = pd.read_csv(evaluated.paths.split).assign(source="idrid")
+    split.to_csv(paths.split, index=False)
+    evaluate.evaluate(evaluated.params, paths, Untracked(), ORIGIN)
+    assert "phantom" not in (paths.evaluation / "report.html").read_text().lower()
+    assert "phantom" not in Bundle.load(paths.bundle).spec.data_summary
+
+
+def test_pictures_figures_and_tables_go_into_the_record(evaluated: Evaluated) -> None:
+    stored = set(evaluated.record.stored)
+    assert {"metrics.json", "predictions.csv", "report.html", "errors.png", "confusion.png", "roc.png"} <= stored
+    assert {"curves.png", "reliability.png"} <= stored
+    assert evaluated.record.values["test/qwk"] == evaluated.result.test.intervals["qwk"].value
+
+
+def test_a_bundle_scored_again_gives_the_same_predictions(evaluated: Evaluated) -> None:
+    again = scoring.score_bundle(Bundle.load(evaluated.paths.bundle), evaluated.paths)
+    before = predictions(evaluated)
+    before = before[before["split"] == "test"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(again, before, rtol=1e-3, atol=1e-4)
+
+
+def test_a_bundle_that_prepares_otherwise_is_scored_from_the_photographs(evaluated: Evaluated, tmp_path: Path) -> None:
+    """The champion was trained at another size: it gets its own preparation of the same photographs."""
+    from tests import tiny
+
+    champion = tiny.write_bundle(tmp_path / "champion", imaging=tiny.IMAGING.model_copy(update={"clahe_tiles": 2}))
+    paths = Paths(tmp_path)
+    paths.artifacts.mkdir()
+    (paths.artifacts / "prepared").symlink_to(evaluated.paths.prepared)
+    (paths.artifacts / "split.csv").symlink_to(evaluated.paths.split)
+    with pytest.raises(ManifestError, match="photograph"):
+        scoring.score_bundle(champion, paths)
+    prepared = PreparedSet.open(paths)
+    for number, row in enumerate(prepared.rows("test")):
+        sha256 = str(prepared.table["sha256"].iloc[row])
+        folder = paths.photographs / sha256[:2]
+        folder.mkdir(parents=True, exist_ok=True)
+        done, data = cv2.imencode(".png", tiny.eye(seed=number)[:, :, ::-1])
+        assert done
+        (folder / f"{sha256}.png").write_bytes(data.tobytes())
+    frame = scoring.score_bundle(champion, paths)
+    assert set(frame["sha256"]) == set(scoring.score_bundle(Bundle.load(evaluated.paths.bundle), paths)["sha256"])
+    assert np.isfinite(frame[["p0", "p4"]].to_numpy()).all()
+    assert (frame["predicted"] == decision.grade(frame[[f"p{k}" for k in range(5)]].to_numpy(), "expected")).all()
+
+
+def test_a_split_without_a_gradable_photograph_is_named(evaluated: Evaluated, tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    paths.artifacts.mkdir()
+    for name in ("prepared", "training"):
+        (paths.artifacts / name).symlink_to(evaluated.paths.artifacts / name)
+    split = pd.read_csv(evaluated.paths.split)
+    split[split["split"] != "test"].to_csv(paths.split, index=False)
+    with pytest.raises(ManifestError, match="no gradable photograph in test"):
+        evaluate.evaluate(evaluated.params, paths, Untracked(), ORIGIN)
