@@ -22,6 +22,7 @@ class IngestParams(_Section):
     max_bad_share: float = Field(ge=0, le=1)
     near_duplicate_bits: int = Field(ge=0, le=16)
     near_duplicate_detail_bits: int = Field(ge=0, le=64)
+    same_photograph_bits: int = Field(ge=0, le=64)
     jobs: int = Field(ge=0)
 
 

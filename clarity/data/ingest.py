@@ -47,7 +47,7 @@ class IngestResult:
     """Folder with summary.md, contact.png, quarantine.csv, near_duplicates.csv; empty where nothing changed."""
 
 
-def prepare_source(
+def check(
     workspace: Workspace,
     name: str,
     path: str | Path,
@@ -95,7 +95,7 @@ def commit(
         dataset.recover(workspace)
         old = dataset.load(workspace.path / DATA)
         rows = _completed(seen(collected), old)
-        new = merge(old, rows)
+        new = merge(old, rows, params.ingest)
         _refuse_bad(rows, new, params, Path(collected.staging))
         pairs = near_pairs(new.manifest, params.ingest)
         result = _result(collected, rows, old, new, len(pairs))
@@ -122,7 +122,7 @@ def ingest(
     """Both halves, one after the other. ``name``: an adapter of ``clarity.data.sources``."""
     if not dry_run:
         objects.ensure_bucket()  # an unreachable store is said before an hour of decoding, not after it
-    collected = prepare_source(workspace, name, path, params, options=options, dry_run=dry_run, on_progress=on_progress)
+    collected = check(workspace, name, path, params, options=options, dry_run=dry_run, on_progress=on_progress)
     return commit(workspace, collected, params, objects, dry_run=dry_run, on_line=on_line)
 
 
@@ -187,13 +187,21 @@ def _publish(
     dataset.build(new, target, [staging, workspace.path / DATA])
     with dataset.replacing(workspace, target):
         _dvc(workspace, on_line, "add", "--quiet", DATA)
-        _dvc(workspace, on_line, "push", "--quiet", "--jobs", str(_PUSH_JOBS), DATA_FILE)
+        _push(workspace, objects, on_line)
         version = workspace.data_version()
         report = _report(workspace, version, new, pairs, params)
         result = replace(result, version=version, report=str(report))
         files = {path.name: path.read_bytes() for path in sorted(report.iterdir())}
         versions.record(objects, version, files)
     return result
+
+
+def _push(workspace: Workspace, objects: Objects, on_line: Callable[[str], None]) -> None:
+    try:
+        _dvc(workspace, on_line, "push", "--quiet", "--jobs", str(_PUSH_JOBS), DATA_FILE)
+    except WorkspaceError:
+        objects.ensure_bucket()  # where the store is away, that is what is said
+        raise
 
 
 def _dvc(workspace: Workspace, on_line: Callable[[str], None], *arguments: str) -> None:

@@ -17,6 +17,8 @@ from clarity.params import IngestParams
 from clarity.records import Image
 
 _BLOCK = 2048
+_TELLING = 128
+"""Pixels."""
 PAIR_COLUMNS = ["sha256_a", "patient_a", "name_a", "sha256_b", "patient_b", "name_b", "bits", "detail_bits"]
 
 
@@ -43,14 +45,25 @@ def near_pairs(manifest: pd.DataFrame, params: IngestParams) -> pd.DataFrame:
 
     Exact: every pair is compared, in blocks of integers, so 100,000 photographs take seconds and memory stays flat.
     """
-    patients = pd.factorize(manifest["patient"])[0]
-    left, right = _close(_words(manifest["phash"], 16), params.near_duplicate_bits)
-    other = patients[left] != patients[right]
-    left, right = left[other], right[other]
-    fine, coarse = _words(manifest["detail"], 64), _words(manifest["phash"], 16)
+    pairs = _pairs(manifest, params.near_duplicate_bits, params.near_duplicate_detail_bits)
+    return pairs[pairs["patient_a"] != pairs["patient_b"]].reset_index(drop=True)
+
+
+def same_photograph(table: pd.DataFrame, params: IngestParams) -> pd.DataFrame:
+    """Pairs of rows, whoever's, that are one photograph encoded twice: PAIR_COLUMNS.
+
+    Pictures below 128 pixels have too little in them to tell and are left alone.
+    """
+    large = table[table[["width", "height"]].min(axis=1) >= _TELLING]
+    return _pairs(large, min(params.near_duplicate_bits, params.same_photograph_bits), params.same_photograph_bits)
+
+
+def _pairs(table: pd.DataFrame, limit: int, detail_limit: int) -> pd.DataFrame:
+    coarse, fine = _words(table["phash"], 16), _words(table["detail"], 64)
+    left, right = _close(coarse, limit)
     bits, detail_bits = _distance(coarse, left, right), _distance(fine, left, right)
-    kept = detail_bits <= params.near_duplicate_detail_bits
-    a, b = manifest.iloc[left[kept]], manifest.iloc[right[kept]]
+    kept = detail_bits <= detail_limit
+    a, b = table.iloc[left[kept]], table.iloc[right[kept]]
     columns = [side[key].to_numpy() for side in (a, b) for key in ("sha256", "patient", "name")]
     return pd.DataFrame(dict(zip(PAIR_COLUMNS, [*columns, bits[kept], detail_bits[kept]], strict=True)))
 

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from clarity.data.groups import join
+from clarity.data.likeness import same_photograph
 from clarity.data.manifest import COLUMNS, REASON, empty
+from clarity.params import IngestParams
 
 TWO_GRADES = "two grades for one photograph: "
 
@@ -29,11 +32,11 @@ def nothing() -> DataSet:
     return DataSet(empty(), empty(), empty(reason=True))
 
 
-def merge(old: DataSet, seen: pd.DataFrame) -> DataSet:
+def merge(old: DataSet, seen: pd.DataFrame, params: IngestParams) -> DataSet:
     """``seen``: COLUMNS and REASON (empty where the photograph is good).
 
-    One capture a sha256; the row that was there first stays the capture. A photograph with two grades leaves the
-    manifest, every one of its rows going to quarantine with the others named.
+    One capture a sha256; the row that was there first stays the capture. A photograph with two grades, be it the same
+    bytes or encoded again, leaves the manifest, every one of its rows going to quarantine with the others named.
     """
     conflicts = old.quarantine[REASON].str.startswith(TWO_GRADES)
     sightings = _latest(
@@ -41,15 +44,18 @@ def merge(old: DataSet, seen: pd.DataFrame) -> DataSet:
     )
     first = sightings["sha256"] + "\n" + sightings["source"] + "\n" + sightings["name"]
     kept = set(old.manifest["sha256"] + "\n" + old.manifest["source"] + "\n" + old.manifest["name"])
-    sightings = sightings.assign(_new=~first.isin(kept)).sort_values(["sha256", "_new", "source", "name"])
-    torn = sightings.groupby("sha256")["grade"].transform("nunique") > 1
-    whole = _graded_twins(sightings[~torn])
+    sightings = sightings.assign(_new=~first.isin(kept))
+    sightings = sightings.sort_values(["sha256", "_new", "source", "name"], ignore_index=True)
+    picture = _pictures(sightings, params)
+    torn = sightings.groupby(picture)["grade"].transform("nunique") > 1
+    reasons = _reasons(sightings, picture, torn, have=set(old.manifest["sha256"]) | set(seen["sha256"]))
+    whole = _graded_twins(sightings[reasons == ""])
     again = whole.duplicated("sha256")
     columns = list(COLUMNS)
     return DataSet(
         manifest=whole.loc[~again, columns].reset_index(drop=True),
         duplicates=whole.loc[again, columns].reset_index(drop=True),
-        quarantine=pd.concat([_named(sightings.loc[torn, columns]), _bad(old.quarantine[~conflicts], seen)]),
+        quarantine=pd.concat([_out(sightings, reasons), _bad(old.quarantine[~conflicts], seen)], ignore_index=True),
     )
 
 
@@ -73,9 +79,30 @@ def _graded_twins(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(grade=grade.astype("Int64"))
 
 
-def _named(torn: pd.DataFrame) -> pd.DataFrame:
-    if torn.empty:
-        return empty(reason=True)
-    said = torn["source"] + " " + torn["name"] + " says " + torn["grade"].astype(str).replace("<NA>", "none")
-    reasons = said.groupby(torn["sha256"]).transform(lambda group: "; ".join(sorted(group)))
-    return torn.assign(**{REASON: TWO_GRADES + reasons})
+def _pictures(sightings: pd.DataFrame, params: IngestParams) -> pd.Series:
+    """For each row the smallest hash of all files that show the same photograph."""
+    files = sightings.drop_duplicates("sha256")
+    pairs = same_photograph(files, params)
+    groups = join(files["sha256"], zip(pairs["sha256_a"], pairs["sha256_b"], strict=True))
+    return sightings["sha256"].map(groups)
+
+
+def _reasons(sightings: pd.DataFrame, picture: pd.Series, torn: pd.Series, *, have: set[str]) -> pd.Series:
+    """Why each row is kept out, "" where it is not. A file that is no longer at hand cannot come back by itself."""
+    grade = sightings["grade"].astype(str).replace("<NA>", "none")
+    said = sightings["source"] + " " + sightings["name"] + " says " + grade
+    listed = {name: TWO_GRADES + "; ".join(sorted(set(group))) for name, group in said[torn].groupby(picture[torn])}
+    settled = TWO_GRADES + "settled since; ingest its source again to have it back"
+    return pd.Series(
+        [
+            listed[group] if bad else ("" if sha in have else settled)
+            for group, bad, sha in zip(picture, torn, sightings["sha256"], strict=True)
+        ],
+        index=sightings.index,
+        dtype=str,
+    )
+
+
+def _out(sightings: pd.DataFrame, reasons: pd.Series) -> pd.DataFrame:
+    kept_out = reasons != ""
+    return sightings.loc[kept_out, list(COLUMNS)].assign(**{REASON: reasons[kept_out]})

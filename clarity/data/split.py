@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from clarity.data import dataset
+from clarity.data.groups import join
 from clarity.data.likeness import near_pairs
 from clarity.data.workspace import DATA
 from clarity.errors import LeakError
@@ -31,7 +32,8 @@ def assign(table: pd.DataFrame, params: SplitParams, near_duplicates: pd.DataFra
     near-duplicate that a source's official sides put on both sides: it stays where it counts most (test, then
     validation) and its twin is used nowhere.
     """
-    groups = _groups(table["patient"], near_duplicates)
+    pairs = zip(near_duplicates["patient_a"], near_duplicates["patient_b"], strict=True)
+    groups = join(table["patient"].unique(), pairs)
     position = {patient: _position(patient, params.salt) for patient in groups}
     smallest: dict[str, float] = {}
     for patient, group in groups.items():
@@ -99,24 +101,6 @@ def _side(at: float, params: SplitParams) -> str:
 
 def _train_side(at: float, params: SplitParams) -> str:
     return "validation" if at < params.validation else "train"
-
-
-def _groups(patients: "pd.Series[str]", pairs: pd.DataFrame) -> dict[str, str]:
-    """Patient to the smallest name of those it may not be parted from (union-find)."""
-    parent = {patient: patient for patient in patients.unique()}
-
-    def root(patient: str) -> str:
-        while parent[patient] != patient:
-            parent[patient] = parent[parent[patient]]
-            patient = parent[patient]
-        return patient
-
-    for one, other in zip(pairs["patient_a"], pairs["patient_b"], strict=True):
-        parent.setdefault(one, one)
-        parent.setdefault(other, other)
-        a, b = sorted((root(one), root(other)))
-        parent[b] = a
-    return {patient: root(patient) for patient in parent}
 
 
 def _official(table: pd.DataFrame) -> "pd.Series[str]":

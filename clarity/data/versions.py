@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from clarity.data.workspace import DATA_FILE, Workspace
-from clarity.errors import ObjectMissing, WorkspaceError
+from clarity.errors import WorkspaceError
 from clarity.storage.objects import Objects
 
 _PREFIX = "datasets/"
@@ -53,6 +53,11 @@ def show(objects: Objects, version: str) -> str:
     return objects.get(f"{_PREFIX}{resolve(objects, version)}/summary.md").decode()
 
 
+def picture(objects: Objects, version: str, *, seconds: int) -> str:
+    """A URL of the version's contact sheet that expires."""
+    return objects.presign(f"{_PREFIX}{version}/contact.png", seconds=seconds)
+
+
 def checkout(workspace: Workspace, objects: Objects, version: str) -> str:
     """Make data/ and data.dvc those of a version and give its full name; on failure they stay as they were.
 
@@ -82,15 +87,6 @@ def resolve(objects: Objects, version: str) -> str:
         verdict = f"means {len(names)} versions, give more digits" if names else "no such version; `clarity data list`"
         raise WorkspaceError(f"data set version {version}: {verdict}")
     return names.pop()
-
-
-def known(objects: Objects, version: str) -> bool:
-    """True where this full version is recorded. Raises StorageError."""
-    try:
-        objects.get(f"{_PREFIX}{version}/summary.json")
-    except ObjectMissing:
-        return False
-    return True
 
 
 def _put_back(workspace: Workspace, before: str | None) -> None:

@@ -1,4 +1,4 @@
-"""Drawn photographs, as ``clarity.data.phantoms.write`` leaves them: labels.csv and JPEGs. Never clinical data."""
+"""Drawn photographs, as ``clarity.data.phantoms.write`` leaves them: labels.csv, PHANTOMS.txt, JPEGs. No patient's."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ from clarity.data.sources.row import SourceRow
 from clarity.data.sources.tree import Tree
 
 NAME = "phantoms"
-LICENCE = "Apache-2.0 (drawn by Clarity, not photographs)"
+_NOTICE = "PHANTOMS.txt"
 _NEED = {"image", "patient", "eye", "grade", "quality"}
 
 
@@ -19,9 +19,4 @@ def recognises(tree: Tree) -> bool:
 def read(tree: Tree) -> Iterator[SourceRow]:
     """Every row of labels.csv. Raises ManifestError, SourceError."""
     table.read(tree, "labels.csv", need=sorted(_NEED))
-    for row in folder.read(tree, {"table": "labels.csv"}, source=NAME):
-        yield SourceRow(**{name: getattr(row, name) for name in SourceRow.__slots__} | {"licence": LICENCE})
-
-
-def _drawn(tree: Tree) -> bool:
-    return any("phantom" in name.lower() for name in tree.files)
+    yield from folder.read(tree, {"table": "labels.csv"}, source=NAME)
