@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,9 +77,9 @@ def commit(workspace: str, collected: Collected, dry_run: bool) -> IngestResult:
     """Merge, ``dvc add``, ``dvc push``, journal; whatever fails, the previous version stands."""
     place, params = _open(workspace)
     logger = get_run_logger()
-    return ingesting.commit(
-        place, collected, params, objects, dry_run=dry_run, on_line=lambda said: logger.info("%s", said)
-    )
+    objects = Objects(place.settings)
+    say = partial(logger.info, "%s")
+    return ingesting.commit(place, collected, params, objects, dry_run=dry_run, on_line=say)
 
 
 def _open(workspace: str) -> tuple[Workspace, Params]:

@@ -46,13 +46,14 @@ class Workspace:
         return f"Workspace({self.path})"
 
     @classmethod
-    def create(cls, project: Path, target: Path, params: Params, settings: Settings) -> "Workspace":
+    def create(cls, project: Path, target: Path, params: Params, settings: Settings | None = None) -> "Workspace":
         """A workspace of its own with a copy of the project's code, ``params`` as its configuration, and DVC ready.
 
-        Run again, it brings the copies up to date and leaves data, artifacts and DVC's memory. Raises WorkspaceError.
+        Run again, it brings the copies up to date and leaves data, artifacts and DVC's memory. Settings are the
+        environment's unless given. Raises WorkspaceError.
         """
         template.lay_out(Path(project), Path(target), params)
-        workspace = cls(target, settings)
+        workspace = cls(target, settings or Settings.load())
         workspace.init()
         return workspace
 
