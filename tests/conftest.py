@@ -10,6 +10,7 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -17,6 +18,9 @@ from sqlalchemy.engine import make_url
 
 from clarity import params as parameters
 from clarity.settings import Settings
+
+if TYPE_CHECKING:
+    from clarity.storage.objects import Objects
 
 PROJECT = Path(__file__).resolve().parents[1]
 STACK_VARIABLES = re.compile(r"^(CLARITY_|MLFLOW_|PREFECT_|AWS_)")
@@ -84,8 +88,10 @@ def settings(stack: Settings, _template: str, tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("CLARITY_DATABASE_URL", _url(stack, name))
     monkeypatch.setenv("CLARITY_S3_BUCKET", name)
     own = Settings.load()
-    Objects(own).ensure_bucket()
+    objects = Objects(own)
+    objects.ensure_bucket()
     yield own
+    _remove_bucket(objects)
     _administer(stack, f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
@@ -111,6 +117,13 @@ def workspace(trained: Path, tmp_path: Path) -> Path:
     copy = tmp_path / "workspace"
     shutil.copytree(trained, copy, symlinks=True)
     return copy
+
+
+def _remove_bucket(objects: "Objects") -> None:
+    """Each bucket holds a volume of the local store, and it has some seventy."""
+    for entry in objects.list():
+        objects.delete(entry.key)
+    objects._client.delete_bucket(Bucket=objects.bucket)
 
 
 def _url(settings: Settings, database: str) -> str:
