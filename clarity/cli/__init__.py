@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from clarity.cli import bench, data, demo, model, screen, serve, stack
 from clarity.errors import ClarityError
 
 app = typer.Typer(
@@ -13,6 +14,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+for group in (demo, stack, data, model, screen, serve, bench):
+    group.register(app)
 
 
 def main() -> None:

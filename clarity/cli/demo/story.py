@@ -1,0 +1,154 @@
+"""The demo: the real pipeline with a small configuration, from photographs to an HTTP answer. No step is its own."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+
+from clarity import params as parameters
+from clarity import stack
+from clarity.cli.demo import answer, captures, summary
+from clarity.cli.demo.measure import PeakMemory, Steps
+from clarity.cli.demo.summary import Facts
+from clarity.data.workspace import Workspace
+from clarity.params import Params
+from clarity.settings import Settings
+from clarity.storage.objects import Objects
+
+CAPTURES = 40
+
+
+class Demo:
+    """One run of the demo in ``$CLARITY_HOME/demo``; run again, it goes on with what is there."""
+
+    def __init__(self, settings: Settings, data: Path | None, console: Console) -> None:
+        self.project = settings.project
+        self.data = data
+        name = "photographs" if data else "phantoms"
+        self.folder = settings.home / "demo"
+        self.workspace = self.folder / f"workspace-{name}"
+        self.settings = settings.model_copy(update={"project": self.workspace})
+        self.overlay = self.project / "conf" / ("photographs.yaml" if data else "demo.yaml")
+        self.params: Params = parameters.load(self.project / "conf" / "pipeline.yaml", self.overlay)
+        self.console = console
+        self.steps = Steps(console)
+
+    def run(self) -> Facts:
+        """Every step in order; the facts of the run. Raises what a step raises, after the stack is stopped again."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with PeakMemory() as memory:
+            started = self._up()
+            try:
+                memory.also(part.pid for part in stack.status(self.settings) if part.pid)
+                dataset = self._ingest(self._photographs())
+                verdict = self._train()
+                screened = self._screen()
+                prediction = self._predict()
+            finally:
+                with self.steps.step("down", "stop what the demo started"):
+                    stack.down(self.settings, parts=started)
+        facts = Facts(
+            timings_s=self.steps.total(),
+            dataset=dataset,
+            test=self._test(),
+            gate={"accepted": verdict["decision"] in ("promoted", "champion"), "decision": verdict["decision"],
+                  "reasons": list(verdict["reasons"]), "note": self.params.gate.note},
+            model_version=f"{self.params.model.name} {verdict['version']}",
+            screened=screened,
+            prediction=prediction,
+            peak_rss_mb=memory.peak_mb,
+            files=self._files(),
+        )  # fmt: skip
+        summary.write(facts, self.folder / "demo.json")
+        return facts
+
+    def _up(self) -> tuple[str, ...]:
+        with self.steps.step("up", "PostgreSQL, S3, Prefect and MLflow on this machine"):
+            started = stack.up(self.settings, on_progress=lambda name, what: self.console.print(f"  {name}: {what}"))
+        self.settings = started.settings
+        # Prefect reads its server's address while it is imported, and the flows build their own Settings
+        os.environ.update(self.settings.environment())
+        return started.names
+
+    def _photographs(self) -> tuple[str, Path]:
+        from clarity.data import phantoms, sources
+
+        if self.data:
+            return sources.detect(self.data), self.data
+        folder = self.folder / "phantoms"
+        with self.steps.step("phantoms", f"draw {self.params.phantoms.count} photographs of known grade"):
+            phantoms.write(folder, self.params.phantoms)
+        return "phantoms", folder
+
+    def _ingest(self, source: tuple[str, Path]) -> dict[str, Any]:
+        from flows.ingest import ingest
+
+        name, path = source
+        Workspace.create(self.project, self.workspace, self.params, self.settings)
+        with self.steps.step("ingest", f"{name}: check, hash and version every photograph with DVC"):
+            result = ingest(name, str(path), workspace=str(self.workspace))
+        figures = json.loads((self.settings.home / "ingest" / result["version"] / "summary.json").read_text())
+        return {
+            "version": result["version"],
+            "source": name,
+            "phantoms": name == "phantoms",
+            "committed": self._committed() == result["version"],
+            **{key: figures[key] for key in ("total", "patients", "by_grade", "quarantined", "near_duplicates")},
+        }
+
+    def _committed(self) -> str:
+        """The version that the project's own data.dvc names: the phantoms that the generator reproduces."""
+        file = self.project / "data.dvc"
+        return str(yaml.safe_load(file.read_text())["outs"][0]["md5"]).removesuffix(".dir") if file.exists() else ""
+
+    def _train(self) -> dict[str, Any]:
+        from flows.train import train
+
+        with self.steps.step("train", "prepare, split, train, evaluate under DVC; register, gate, promote"):
+            verdict: dict[str, Any] = train(str(self.workspace))
+        return verdict
+
+    def _screen(self) -> dict[str, Any]:
+        from flows.screen import screen
+
+        objects = Objects(self.settings)
+        with self.steps.step("screen", "a night of captures: quality, grade, heatmap, outcome"):
+            captures.push(
+                self.workspace, captures.held_out(self.workspace, CAPTURES), self.params.screening.inbox, objects
+            )
+            counts = screen()
+        sheet = f"{counts['report']}contact.png"
+        if objects.exists(sheet):
+            (self.folder / "screened.png").write_bytes(objects.get(sheet))
+        named = ("registered", "scored", "ungradable", "quarantined", "failed")
+        return {"captures": {name: counts[name] for name in named}, "outcomes": counts["outcomes"],
+                "grades": counts["grades"], "quarantine": counts["quarantine"]}  # fmt: skip
+
+    def _predict(self) -> dict[str, Any]:
+        rows = captures.held_out(self.workspace, CAPTURES)
+        row = rows.iloc[0]
+        photograph = self.workspace / "data" / "photographs" / row["sha256"][:2] / f"{row['sha256']}{row['suffix']}"
+        with (
+            self.steps.step("serve", "one photograph over HTTP"),
+            answer.service(os.environ | self.settings.environment(), self.folder / "serve.log") as url,
+        ):
+            return answer.ask(url, photograph.read_bytes()) | {"true_grade": int(row["grade"])}
+
+    def _test(self) -> dict[str, Any]:
+        metrics = json.loads((self.workspace / "artifacts" / "evaluation" / "metrics.json").read_text())
+        return summary.test_figures(metrics["test"])
+
+    def _files(self) -> dict[str, str]:
+        curve = self.folder / "training_curve.png"
+        shutil.copyfile(self.workspace / "artifacts" / "evaluation" / "curves.png", curve)
+        found = {
+            "training curve": curve,
+            "screened, with heatmaps": self.folder / "screened.png",
+            "evaluation report": self.workspace / "artifacts" / "evaluation" / "report.html",
+            "these facts": self.folder / "demo.json",
+        }
+        return {what: str(path) for what, path in found.items()}

@@ -1,0 +1,114 @@
+"""What the demo says at its end: to people on the terminal, to programs in ``demo.json``. The same facts, twice."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+
+NOT_A_DEVICE = "Decision support in development, not a medical device."
+PHANTOMS = "These are phantoms, drawn photographs: no figure here is a clinical one."
+TEST_FIGURES = {
+    "qwk": "qwk",
+    "auroc_referable": "auroc_referable",
+    "sensitivity": "sensitivity_referable",
+    "specificity": "specificity_referable",
+}
+"""Name in demo.json -> name in metrics.json."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything the summary says."""
+
+    timings_s: dict[str, float]
+    dataset: dict[str, Any]
+    test: dict[str, Any]
+    gate: dict[str, Any]
+    model_version: str
+    screened: dict[str, Any]
+    prediction: dict[str, Any]
+    peak_rss_mb: int
+    files: dict[str, str]
+
+
+def test_figures(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Of metrics.json's test figures: plain values by name, ``intervals`` (95 %) and ``n`` beside them.
+
+    A figure that is not defined, for example an AUROC without a referable photograph, is None.
+    """
+    found = {name: metrics.get(key) for name, key in TEST_FIGURES.items()}
+    return {name: figure and figure["value"] for name, figure in found.items()} | {
+        "intervals": {name: figure and [figure["low"], figure["high"]] for name, figure in found.items()},
+        "n": metrics["qwk"]["n"],
+    }
+
+
+def write(facts: Facts, path: Path) -> None:
+    """``demo.json``, replaced as a whole."""
+    draft = path.with_suffix(".json.new")
+    draft.write_text(json.dumps(asdict(facts), indent=2) + "\n", encoding="utf-8")
+    draft.replace(path)
+
+
+def show(facts: Facts, console: Console) -> None:
+    """The summary for a person."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, text in _lines(facts):
+        table.add_row(name, text)
+    warning = NOT_A_DEVICE + (f" {PHANTOMS}" if facts.dataset["phantoms"] else "")
+    console.print(Panel(table, title="Clarity, from photographs to answers", subtitle=warning, padding=(1, 2)))
+
+
+def _lines(facts: Facts) -> list[tuple[str, str]]:
+    data, screened, answer = facts.dataset, facts.screened, facts.prediction
+    timings = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in facts.timings_s.items() if name != "total")
+    accepted = "promoted" if facts.gate["accepted"] else "refused"
+    return [
+        ("Data set", f"version {data['version']}, {data['total']} photographs, by grade {_counts(data['by_grade'])}"),
+        ("Quarantined", f"{data['quarantined']} photographs"),
+        ("Test split", f"{facts.test['n']} photographs of patients that training never saw"),
+        *((name, _figure(facts.test, key)) for name, key in _NAMES),
+        ("Gate", f"{accepted}: {'; '.join(facts.gate['reasons'])}"),
+        ("Model", f"{facts.model_version}"),
+        ("Screened", f"{_counts(screened['captures'])}; patients: {_counts(screened['outcomes'])}"),
+        ("One HTTP answer", _answer(answer)),
+        ("Time", f"{facts.timings_s['total']:.0f} s: {timings}"),
+        ("Memory", f"{facts.peak_rss_mb} MB at the peak, all processes summed"),
+        *(("Look at", f"{path}  ({what})") for what, path in facts.files.items()),
+        ("Go on", "clarity up shows Prefect and MLflow with these runs; clarity serve answers with this model"),
+    ]
+
+
+_NAMES = (
+    ("QWK", "qwk"),
+    ("AUROC, referable", "auroc_referable"),
+    ("Sensitivity", "sensitivity"),
+    ("Specificity", "specificity"),
+)
+
+
+def _figure(test: dict[str, Any], key: str) -> str:
+    if test[key] is None:
+        return "not defined on this test split"
+    low, high = test["intervals"][key]
+    return f"{test[key]:.2f} (95 % interval {low:.2f} to {high:.2f})"
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name}: {count}" for name, count in counts.items())
+
+
+def _answer(answer: dict[str, Any]) -> str:
+    if answer["grade"] is None:
+        return f"ungradable: {', '.join(answer['quality']['reasons'])}"
+    refer = "referable" if answer["referable"] else "not referable"
+    return (
+        f"grade {answer['grade']}, {answer['name']}, {answer['confidence']:.0%} confident, {refer},"
+        f" macular oedema {answer['macular_oedema']}, {answer['round_trip_ms']:.0f} ms"
+    )
