@@ -40,14 +40,12 @@ def screen(configuration: list[str] = CONFIGURATION, run_id: str | None = None) 
     run_id = run_id or f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid4().hex[:6]}"
     champion = _step(steps.find_champion, "champion", params)(params.model.name)
     night = _Night(run_id, champion, params)
-    with NightLock(steps.engine_of(settings.need("database_url"))) as lock:
-        _step(steps.begin, "begin", params)(run_id, champion.by)
-        try:
-            _take_in(night, lock)
-            _score(night, lock)
-        except (StorageError, AlreadyRunning) as error:
-            night.errors.append(f"stopped: {error}")
-        summary = _close(night)
+    engine = steps.engine_of(settings.need("database_url"))
+    try:
+        with NightLock(engine) as lock:
+            summary = _work(night, lock)
+    finally:
+        engine.dispose()
     if night.errors:
         raise ScreeningIncomplete(f"screening {run_id}: {len(night.errors)} failures, first: {night.errors[0]}")
     return summary.counts()
@@ -74,6 +72,16 @@ class _Night:
             raise error
         self.errors.append(f"{name}: {error}")
         return None
+
+
+def _work(night: _Night, lock: NightLock) -> report.Summary:
+    _step(steps.begin, "begin", night.params)(night.run_id, night.champion.by)
+    try:
+        _take_in(night, lock)
+        _score(night, lock)
+    except (StorageError, AlreadyRunning) as error:
+        night.errors.append(f"stopped: {error}")
+    return _close(night)
 
 
 def _take_in(night: _Night, lock: NightLock) -> None:

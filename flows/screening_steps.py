@@ -87,12 +87,14 @@ def finish(run_id: str, by: ScoredBy, tally: dict[str, int], errors: list[str]) 
 
 
 def services() -> tuple[Engine, Objects]:
+    """PostgreSQL and the object store, for this process."""
     settings = Settings.load()
     return engine_of(settings.need("database_url")), Objects(settings)
 
 
 @functools.lru_cache(maxsize=1)
 def engine_of(url: str) -> Engine:
+    """One engine a process."""
     return database.engine(url)
 
 

@@ -1,7 +1,9 @@
 """The night as Prefect runs it: champion from MLflow, retries, artifacts, the end that a person sees."""
 
 import json
-from collections.abc import Iterator
+import os
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -13,6 +15,7 @@ from sqlalchemy import func, select, text
 from typer.testing import CliRunner
 
 from clarity import params as parameters
+from clarity import stack
 from clarity.cli import screen as command
 from clarity.errors import AlreadyRunning, NoChampion, ScreeningIncomplete, StorageError
 from clarity.registry import promotion
@@ -21,6 +24,7 @@ from clarity.settings import Settings
 from clarity.storage import database, runs, tables
 from clarity.storage.lock import NightLock
 from clarity.storage.objects import Objects
+from flows import screen as flow_module
 from flows import screening_steps
 from flows.screen import screen
 from tests import tiny
@@ -40,7 +44,6 @@ def engine(settings: Settings) -> Iterator[database.Engine]:
     with temporary_settings({PREFECT_API_URL: settings.need("prefect_api_url")}):  # Prefect was imported before
         yield made
     made.dispose()
-    screening_steps.engine_of(settings.need("database_url")).dispose()
 
 
 @pytest.fixture
@@ -181,6 +184,70 @@ def test_the_command_prints_a_table_and_ends_non_zero_when_something_failed(
     monkeypatch.setattr(screening_steps, "look", refused)
     bad = CliRunner().invoke(app, ["screen", "--config", config[0]])
     assert isinstance(bad.exception, ScreeningIncomplete) and bad.exit_code == 1
+
+
+@pytest.fixture
+def own_postgres(
+    settings: Settings, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Settings]:
+    """A PostgreSQL that the test may stop, for Clarity's tables alone; the rest is the session's."""
+    empty = settings.model_copy(update={"home": tmp_path_factory.mktemp("postgres"), "database_url": None})
+    own = stack.up(empty, parts=("postgres",)).settings
+    monkeypatch.setenv("CLARITY_DATABASE_URL", own.need("database_url"))
+    database.upgrade(own.need("database_url"))
+    yield empty
+    stack.down(empty)
+
+
+def test_postgresql_stopped_in_the_middle_is_waited_for(
+    own_postgres: Settings, objects: Objects, config: list[str], champion: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped = stop_at_second_batch(own_postgres, monkeypatch)
+    returning = threading.Thread(target=lambda: stopped.wait(60) and stack.up(own_postgres, parts=("postgres",)))
+    returning.start()
+    summary = screen(config)
+    returning.join()
+    assert summary["scored"] == 5 and summary["status"] == "completed"
+    with_own(lambda engine: expect(engine, predictions=5, runs=1))
+
+
+def test_postgresql_that_stays_away_ends_the_night_clearly_and_the_next_run_completes_it(
+    own_postgres: Settings, objects: Objects, config: list[str], champion: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flow_module, "_DELAYS_S", [0.1, 0.1, 0.1])
+    with monkeypatch.context() as patch:
+        stop_at_second_batch(own_postgres, patch)
+        with pytest.raises(ScreeningIncomplete, match=r"PostgreSQL at .*refused.*run it again"):
+            screen(config)
+    stack.up(own_postgres, parts=("postgres",))
+    assert screen(config)["scored"] == 3
+    with_own(lambda engine: expect(engine, predictions=5, runs=2))
+    assert len(list(objects.list("heatmaps/"))) == 5
+
+
+def stop_at_second_batch(own: Settings, patch: pytest.MonkeyPatch) -> threading.Event:
+    real, calls, stopped = screening_steps.score_batch, [], threading.Event()
+
+    def stops(*arguments: object) -> object:
+        calls.append(arguments)
+        if len(calls) == 2:
+            stack.down(own, parts=("postgres",))
+            stopped.set()
+        return real(*arguments)  # type: ignore[arg-type]
+
+    patch.setattr(screening_steps, "score_batch", stops)
+    return stopped
+
+
+def with_own(check: Callable[[database.Engine], None]) -> None:
+    made = database.engine(os.environ["CLARITY_DATABASE_URL"])
+    check(made)
+    made.dispose()
+
+
+def expect(engine: database.Engine, *, predictions: int, runs: int) -> None:
+    counted = {"patients": 3, "scans": 5, "predictions": predictions, "outcomes": 3, "screening_runs": runs}
+    assert rows(engine) == counted
 
 
 def kill_everything_but_me(engine: database.Engine) -> None:
