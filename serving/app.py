@@ -62,7 +62,7 @@ def main(*, bundle: Path | None, host: str | None, port: int | None, configurati
     host, port = _address(host or loaded.serving.host, loaded.serving.port if port is None else port)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("clarity.serving").info("http://%s:%d/docs (pid %d). %s", host, port, os.getpid(), STATEMENT)
-    signal.signal(signal.SIGTERM, _stop)
+    _stop_on_signals()
     build(source, loaded).run(
         host=host,
         port=port,
@@ -115,6 +115,12 @@ def _address(host: str, port: int) -> tuple[str, int]:
         return host, int(trial.getsockname()[1])
 
 
-def _stop(_signal: int, _frame: object) -> None:
-    # LitServe stops gracefully on Ctrl-C only; as the child of a supervisor it is stopped by SIGTERM.
-    raise KeyboardInterrupt
+def _stop_on_signals() -> None:
+    """Stop gracefully on SIGTERM as on Ctrl-C, which is all that LitServe knows. Its forked children only end."""
+    server = os.getpid()
+
+    def stop(_signal: int, _frame: object) -> None:
+        raise KeyboardInterrupt if os.getpid() == server else SystemExit(0)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)

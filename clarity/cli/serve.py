@@ -51,11 +51,12 @@ def predict(
 
     settings = Settings.load()
     loaded = params.load(*(config or [settings.project / "conf/pipeline.yaml"]))
+    names = _names(images)
     rows: list[dict[str, object]] = []
     with Source.of(settings, loaded.model.name, bundle).load() as grader:
         for start in range(0, len(images), _CHUNK):
             chunk = images[start : start + _CHUNK]
-            rows += _graded(grader, chunk, size=loaded.screening.overlay_size, overlays=overlays)
+            rows += _graded(grader, chunk, names, size=loaded.screening.overlay_size, overlays=overlays)
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
     else:
@@ -65,7 +66,9 @@ def predict(
         raise typer.Exit(1)
 
 
-def _graded(grader: "Grader", images: list[Path], *, size: int, overlays: Path | None) -> list[dict[str, object]]:
+def _graded(
+    grader: "Grader", images: list[Path], names: dict[Path, str], *, size: int, overlays: Path | None
+) -> list[dict[str, object]]:
     import time
 
     from clarity.errors import ClarityError, UnreadableImage
@@ -84,7 +87,7 @@ def _graded(grader: "Grader", images: list[Path], *, size: int, overlays: Path |
     for image, data, result in zip(images, read, results, strict=True):
         rows.append({"image": str(image)} | _row(grader, result, size=size, took=took))
         if overlays is not None and isinstance(data, bytes) and not isinstance(result, ClarityError):
-            _write_overlays(overlays, image, data, result, grader, size)
+            _write_overlays(overlays, names[image], data, result, grader, size)
     return rows
 
 
@@ -103,7 +106,19 @@ def _row(grader: "Grader", result: "Graded | ClarityError", *, size: int, took: 
     return Answer.of(result, spec, model_version=version, drawn=drawn, timing=timing).model_dump(mode="json")
 
 
-def _write_overlays(folder: Path, image: Path, data: bytes, result: "Graded", grader: "Grader", size: int) -> None:
+def _names(images: list[Path]) -> dict[Path, str]:
+    """The stem of each file, with a hash of its path where another file has the same stem."""
+    from collections import Counter
+    from hashlib import sha256
+
+    count = Counter(image.stem for image in set(images))
+    return {
+        image: image.stem if count[image.stem] == 1 else f"{image.stem}-{sha256(str(image).encode()).hexdigest()[:8]}"
+        for image in images
+    }
+
+
+def _write_overlays(folder: Path, name: str, data: bytes, result: "Graded", grader: "Grader", size: int) -> None:
     """``NAME.crop.png`` is what the network saw, ``NAME.original.png`` the photograph as it was taken."""
     from clarity.imaging import decode
     from clarity.inference import heatmap
@@ -115,8 +130,8 @@ def _write_overlays(folder: Path, image: Path, data: bytes, result: "Graded", gr
     folder.mkdir(parents=True, exist_ok=True)
     original = decode(data, grader.bundle.spec.imaging)
     whole = with_legend(heatmap.on_original(original, result.prepared, result.cam), result.prediction.grade)
-    (folder / f"{image.stem}.crop.png").write_bytes(heatmap.encode(cropped))
-    (folder / f"{image.stem}.original.png").write_bytes(heatmap.encode(whole))
+    (folder / f"{name}.crop.png").write_bytes(heatmap.encode(cropped))
+    (folder / f"{name}.original.png").write_bytes(heatmap.encode(whole))
 
 
 def _table(rows: list[dict[str, object]]) -> None:

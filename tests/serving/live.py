@@ -1,0 +1,90 @@
+"""A really running ``clarity serve``, as a supervisor would start and stop it."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+
+PROJECT = Path(__file__).resolve().parents[2]
+COMMAND = [sys.executable, "-c", "from clarity.cli import main; main()"]
+START_S, STOP_S = 90, 30
+
+
+@dataclass
+class Live:
+    process: subprocess.Popen[bytes]
+    url: str
+    log: Path
+
+    @property
+    def client(self) -> httpx.Client:
+        return httpx.Client(base_url=self.url, timeout=60)
+
+    def predict(self, data: bytes, **more: object) -> httpx.Response:
+        with self.client as client:
+            return client.post("/predict", files={"image": ("eye.jpg", data)}, **more)  # type: ignore[arg-type]
+
+    def processes(self) -> list[psutil.Process]:
+        root = psutil.Process(self.process.pid)
+        return [root, *root.children(recursive=True)]
+
+    def worker(self) -> psutil.Process:
+        """The inference worker: the one that has OpenVINO loaded."""
+        return next(one for one in self.processes() if any("openvino" in m.path for m in one.memory_maps()))
+
+
+def environment(home: Path, **more: str) -> dict[str, str]:
+    own = {key: value for key, value in os.environ.items() if not re.match("CLARITY_|MLFLOW_|PREFECT_|AWS_", key)}
+    return own | {"CLARITY_HOME": str(home), "CLARITY_PROJECT": str(PROJECT)} | more
+
+
+@contextmanager
+def serving(home: Path, *arguments: str, configuration: Sequence[Path] = (), **more: str) -> Iterator[Live]:
+    """Start ``clarity serve`` on a free port, wait until it answers, and stop it with SIGTERM at the end."""
+    home.mkdir(parents=True, exist_ok=True)
+    log = home / "serve.log"
+    files = [PROJECT / "conf/pipeline.yaml", PROJECT / "conf/smoke.yaml", *configuration]
+    options = [text for file in files for text in ("--config", str(file))]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*COMMAND, "serve", "--port", "0", *options, *arguments],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment(home, **more),
+            start_new_session=True,
+        )
+    live = Live(process, "", log)
+    try:
+        live.url = _wait(live)
+        yield live
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(STOP_S)
+
+
+def gone(processes: Sequence[psutil.Process], within_s: float = STOP_S) -> bool:
+    _, alive = psutil.wait_procs(processes, timeout=within_s)
+    return not [one for one in alive if one.status() != psutil.STATUS_ZOMBIE]
+
+
+def _wait(live: Live) -> str:
+    until = time.monotonic() + START_S
+    while time.monotonic() < until and live.process.poll() is None:
+        found = re.search(r"(http://127\.0\.0\.1:\d+)/docs", live.log.read_text())
+        if found:
+            try:
+                if httpx.get(f"{found[1]}/health").status_code == 200:
+                    return found[1]
+            except httpx.TransportError:
+                pass
+        time.sleep(0.1)
+    raise AssertionError(f"clarity serve did not come up:\n{live.log.read_text()}")
