@@ -50,17 +50,16 @@ def up(settings: Settings, *, parts: Sequence[str] | None = None, on_progress: P
     """
     home = Home(settings)
     home.make()
-    chosen = with_needs(parts)
     with _locked(home):
-        local = [part for part in chosen if not is_external(part, home, settings)]
-        claim_ports(home, local)
-        run = _Run(Home(addressed(home, settings, local)), on_progress or (lambda _name, _what: None))
-        try:
-            _bring_up(run, chosen, local)
-        except BaseException:
-            _stop_parts(home, run.started)
-            raise
-    return Started(run.home.settings, tuple(run.started))
+        return _up(home, with_needs(parts), on_progress)
+
+
+def revive(settings: Settings, *, on_progress: Progress | None = None) -> Started:
+    """Start again the local parts that ended by themselves; what was never started, or was stopped, stays down."""
+    home = Home(settings)
+    with _locked(home):
+        dead = [part.name for part in PARTS if (record := _record(home, part)) is not None and not record.alive()]
+        return _up(home, with_needs(dead), on_progress) if dead else Started(settings, ())
 
 
 def down(settings: Settings, *, parts: Sequence[str] | None = None, on_progress: Progress | None = None) -> list[str]:
@@ -73,9 +72,25 @@ def down(settings: Settings, *, parts: Sequence[str] | None = None, on_progress:
         return []
     names = with_dependents(parts)
     with _locked(home):
-        running = [name for name in names if Record.read(home.record_file(name)) is not None]
+        running = [name for name in names if home.record_file(name).exists()]
         _stop_parts(home, names, on_progress)
     return running
+
+
+def _up(home: Home, chosen: Sequence[Part], on_progress: Progress | None) -> Started:
+    local = [part for part in chosen if not is_external(part, home, home.settings)]
+    claim_ports(home, local)
+    run = _Run(Home(addressed(home, home.settings, local)), on_progress or (lambda _name, _what: None))
+    try:
+        _bring_up(run, chosen, local)
+    except BaseException:
+        _stop_parts(home, run.started)
+        raise
+    return Started(run.home.settings, tuple(run.started))
+
+
+def _record(home: Home, part: Part) -> Record | None:
+    return Record.read(home.record_file(part.name))
 
 
 def _bring_up(run: _Run, chosen: Sequence[Part], local: Sequence[Part]) -> None:
@@ -86,7 +101,8 @@ def _bring_up(run: _Run, chosen: Sequence[Part], local: Sequence[Part]) -> None:
                 needs = [futures[need] for need in part.needs if need in futures]
                 futures[part.name] = pool.submit(_ensure, run, part, part in local, needs)
             done, _ = wait(futures.values(), return_when=FIRST_EXCEPTION)
-            run.abort.set() if any(future.exception() for future in done) else None
+            if any(future.exception() for future in done):
+                run.abort.set()
         except BaseException:
             run.abort.set()
             raise
@@ -113,7 +129,7 @@ def _ensure_external(run: _Run, part: Part) -> None:
         part.check(run.home.settings)
     except Exception as error:  # noqa: BLE001  any failure of a foreign service is the same verdict
         raise StackError(
-            f"{part.name}: {part.address} does not answer ({first_line(error)}), and nothing local replaces it"
+            f"{part.name}: {part.address} does not answer, and nothing local replaces it ({first_line(error)})"
         ) from None
 
 
@@ -125,7 +141,7 @@ def _ensure_local(run: _Run, part: Part) -> None:
         if same and _answers(run, part, record, patience_s=10):
             return
         run.progress(part.name, "does not answer, starting again" if same else "configured anew, starting again")
-    part.stop(run.home)  # also what a crash has left of it
+        part.stop(run.home)
     run.progress(part.name, "starting")
     command = part.command(run.home)
     try:

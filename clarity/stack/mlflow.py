@@ -33,7 +33,7 @@ class MLflow(Part):
         folder.mkdir(exist_ok=True)
         storage = {name: value for name, value in settings.environment().items() if name.startswith("AWS_")}
         variables = storage | {
-            "MLFLOW_BACKEND_STORE_URI": postgres.sibling_url(settings, "mlflow"),  # a secret: no argument
+            "MLFLOW_BACKEND_STORE_URI": postgres.sibling_url(settings, "mlflow", "psycopg"),  # a secret: no argument
             "MLFLOW_ARTIFACTS_DESTINATION": f"s3://{settings.s3_bucket}/mlflow",
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # its job workers hold 2 GB
             "MLFLOW_DISABLE_TELEMETRY": "true",

@@ -58,7 +58,10 @@ def claim_ports(home: Home, local: Sequence[Part]) -> None:
     ports = home.ports
     for part in local:
         record = Record.read(home.record_file(part.name))
-        ports.claim(part.ports, renew=record is None or not record.alive())
+        running = record is not None and record.alive()
+        if not running:
+            part.stop(home)  # what a crash has left of it would seem a stranger on its port
+        ports.claim(part.ports, renew=not running)
 
 
 def addressed(home: Home, settings: Settings, local: Sequence[Part]) -> Settings:

@@ -38,7 +38,9 @@ class Postgres(Part):
     def variables(self, home: Home) -> dict[str, str]:
         secret = home.credentials
         where = f"127.0.0.1:{home.ports['postgres']}/clarity"
-        return {"CLARITY_DATABASE_URL": f"postgresql://{secret.database_user}:{secret.database_password}@{where}"}
+        return {
+            "CLARITY_DATABASE_URL": f"postgresql+psycopg://{secret.database_user}:{secret.database_password}@{where}"
+        }
 
     def url(self, settings: Settings) -> str:
         url = make_url(settings.need("database_url"))
@@ -81,9 +83,10 @@ class Postgres(Part):
         return _servers_of(_data(home))
 
 
-def sibling_url(settings: Settings, database: str) -> str:
-    """The address of another database on the same server, e.g. Prefect's."""
-    url = make_url(settings.need("database_url")).set(drivername="postgresql", database=database)
+def sibling_url(settings: Settings, database: str, driver: str | None = None) -> str:
+    """The address of another database on the same server, e.g. Prefect's, naming SQLAlchemy's driver on request."""
+    name = f"postgresql+{driver}" if driver else "postgresql"
+    url = make_url(settings.need("database_url")).set(drivername=name, database=database)
     return url.render_as_string(hide_password=False)
 
 

@@ -3,7 +3,6 @@
 import sys
 
 import httpx
-from sqlalchemy.engine import make_url
 
 from clarity.settings import Settings
 from clarity.stack import postgres
@@ -29,9 +28,9 @@ class Prefect(Part):
 
     def command(self, home: Home) -> Command:
         postgres.ensure_database(home.settings, "prefect")
-        database = make_url(postgres.sibling_url(home.settings, "prefect")).set(drivername="postgresql+asyncpg")
+        database = postgres.sibling_url(home.settings, "prefect", "asyncpg")
         variables = client_environment(home) | {
-            "PREFECT_SERVER_DATABASE_CONNECTION_URL": database.render_as_string(hide_password=False),
+            "PREFECT_SERVER_DATABASE_CONNECTION_URL": database,
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(home.root / "prefect" / "ui"),  # site-packages may be read-only
             "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
