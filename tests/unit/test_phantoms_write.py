@@ -1,6 +1,7 @@
 """The folder of phantoms: its layout, that it says what it is, and that it survives interruptions."""
 
 import csv
+import multiprocessing
 from pathlib import Path
 
 import cv2
@@ -81,6 +82,18 @@ def test_an_interrupted_writing_is_taken_up_where_it_stopped(tmp_path):
     write(tmp_path / "whole", PARAMS, jobs=1, masks=True)
     assert _files(tmp_path / "cut") == _files(tmp_path / "whole")
     assert all(path.stat().st_mtime_ns == time for path, time in kept.items())
+
+
+def test_a_drawing_process_that_is_killed_is_named_and_the_next_call_completes_the_folder(tmp_path):
+    def kill(done, _):
+        if 0 < done < 100:
+            for child in multiprocessing.active_children():
+                child.kill()
+
+    with pytest.raises(SourceError, match="a drawing process ended early"):
+        write(tmp_path, PARAMS, 120, jobs=2, progress=kill)
+    write(tmp_path, PARAMS, 120, jobs=1)
+    assert len(_rows(tmp_path)) == len(list((tmp_path / "photographs").glob("*.jpg"))) == 120
 
 
 def test_writing_again_with_other_numbers_leaves_no_phantom_of_the_old_ones(tmp_path):

@@ -5,8 +5,9 @@ import io
 import multiprocessing
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -55,6 +56,8 @@ def write(
         replace(folder / "labels.csv", _labels(orders).encode())
     except OSError as error:
         raise SourceError(f"{folder}: {error.strerror or error}, the phantoms cannot be written") from error
+    except BrokenExecutor as error:
+        raise SourceError(f"{folder}: a drawing process ended early, call again to draw what is missing") from error
 
 
 def encode(image: Image) -> bytes:
@@ -77,7 +80,7 @@ def _draw_all(
             report(1)
         return
     spawn = multiprocessing.get_context("spawn")  # a fork would copy the threads of Prefect or PyTorch in mid-lock
-    with ProcessPoolExecutor(min(jobs, len(chunks)), mp_context=spawn, initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(min(jobs, len(chunks)), mp_context=spawn, initializer=_worker) as pool:
         futures = [pool.submit(_draw_some, folder, chunk, size, masks) for chunk in chunks]
         try:
             for future in as_completed(futures):
@@ -87,8 +90,9 @@ def _draw_all(
             raise
 
 
-def _one_thread() -> None:
+def _worker() -> None:
     cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the caller's to handle; a chunk is done in a second
 
 
 def _draw_some(folder: Path, orders: list[Order], size: int, masks: bool) -> int:
