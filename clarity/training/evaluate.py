@@ -30,6 +30,7 @@ from clarity.training.tracking import Tracking
 __all__ = ["Evaluation", "Origin", "evaluate", "score_bundle"]
 log = logging.getLogger(__name__)
 PHANTOMS = "phantoms"
+JUDGED = ("validation", "test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +71,13 @@ def evaluate(params: Params, paths: Paths, tracking: Tracking, origin: Origin) -
     InferenceError, BundleError.
     """
     prepared = PreparedSet.open(paths)
+    _need_photographs(prepared)
     paths.evaluation.mkdir(parents=True, exist_ok=True)
     paths.bundle.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".evaluate-", dir=paths.artifacts) as scratch:
         draft = _draft(params, paths, Path(scratch), origin)
         engine = Engine.load(draft)
-        validation, test = (_score(engine, prepared, split) for split in ("validation", "test"))
+        validation, test = (scoring.run(engine, prepared.rows(side), prepared.images) for side in JUDGED)
         temperature, operating = _calibrate(params, prepared, validation)
         rule = params.evaluate.decision
         frame = pd.concat([scoring.table(prepared, part, temperature, rule) for part in (validation, test)])
@@ -105,11 +107,10 @@ def _draft(params: Params, paths: Paths, scratch: Path, origin: Origin) -> Bundl
     return bundles.write(scratch / "draft", graph=scratch / "graph", facts=facts)
 
 
-def _score(engine: Engine, prepared: PreparedSet, split: str) -> scoring.Scored:
-    rows = prepared.rows(split)
-    if not rows:
-        raise ManifestError(f"{prepared.paths.split}: no gradable photograph in {split}, nothing can be judged")
-    return scoring.run(engine, rows, prepared.images)
+def _need_photographs(prepared: PreparedSet) -> None:
+    for split in JUDGED:
+        if not prepared.rows(split):
+            raise ManifestError(f"{prepared.paths.split}: no gradable photograph in {split}, nothing can be judged")
 
 
 def _calibrate(params: Params, prepared: PreparedSet, scored: scoring.Scored) -> tuple[float, Operating]:

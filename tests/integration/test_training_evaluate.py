@@ -107,19 +107,24 @@ def test_the_engine_that_runs_says_what_the_trained_network_says(evaluated: Eval
     np.testing.assert_allclose(engine.run(x.numpy()).logits, ours, rtol=1e-3, atol=1e-3)
 
 
-def test_temperature_and_thresholds_come_from_validation_alone(evaluated: Evaluated, tmp_path: Path) -> None:
-    """With all test grades turned round, nothing of the bundle changes but its figures."""
-    paths = Paths(tmp_path)
+@pytest.fixture(scope="module")
+def turned(evaluated: Evaluated, tmp_path_factory: pytest.TempPathFactory) -> Evaluated:
+    """The same network judged on photographs of another source, with all test grades turned round."""
+    paths = Paths(tmp_path_factory.mktemp("turned"))
     paths.artifacts.mkdir()
     for name in ("prepared", "training"):
         (paths.artifacts / name).symlink_to(evaluated.paths.artifacts / name)
-    split = pd.read_csv(evaluated.paths.split)
+    split = pd.read_csv(evaluated.paths.split).assign(source="idrid")
     split.loc[split["split"] == "test", "grade"] = 4 - split["grade"]
     split.to_csv(paths.split, index=False)
-    turned = evaluate.evaluate(evaluated.params, paths, Untracked(), ORIGIN)
-    assert turned.temperature == evaluated.result.temperature
-    assert turned.operating == evaluated.result.operating
-    assert turned.test.intervals["accuracy"] != evaluated.result.test.intervals["accuracy"]
+    record = Recorded()
+    return Evaluated(paths, evaluated.params, evaluate.evaluate(evaluated.params, paths, record, ORIGIN), record)
+
+
+def test_temperature_and_thresholds_come_from_validation_alone(evaluated: Evaluated, turned: Evaluated) -> None:
+    assert turned.result.temperature == evaluated.result.temperature
+    assert turned.result.operating == evaluated.result.operating
+    assert turned.result.test.intervals["accuracy"] != evaluated.result.test.intervals["accuracy"]
 
 
 def test_the_report_needs_nothing_else_and_says_what_it_is_not(evaluated: Evaluated) -> None:
@@ -131,16 +136,10 @@ def test_the_report_needs_nothing_else_and_says_what_it_is_not(evaluated: Evalua
     assert "Macular oedema is not assessed" in page
 
 
-def test_photographs_of_eyes_are_not_called_phantoms(evaluated: Evaluated, tmp_path: Path) -> None:
-    paths = Paths(tmp_path)
-    paths.artifacts.mkdir()
-    for name in ("prepared", "training"):
-        (paths.artifacts / name).symlink_to(evaluated.paths.artifacts / name)
-    split = pd.read_csv(evaluated.paths.split).assign(source="idrid")
-    split.to_csv(paths.split, index=False)
-    evaluate.evaluate(evaluated.params, paths, Untracked(), ORIGIN)
-    assert "phantom" not in (paths.evaluation / "report.html").read_text().lower()
-    assert "phantom" not in Bundle.load(paths.bundle).spec.data_summary
+def test_photographs_of_eyes_are_not_called_phantoms(turned: Evaluated) -> None:
+    assert "phantom" not in (turned.paths.evaluation / "report.html").read_text().lower()
+    assert "phantom" not in Bundle.load(turned.paths.bundle).spec.data_summary
+    assert json.loads((turned.paths.evaluation / "metrics.json").read_text())["phantoms"] is False
 
 
 def test_pictures_figures_and_tables_go_into_the_record(evaluated: Evaluated) -> None:
