@@ -4,21 +4,27 @@ The header is judged before a pixel is decoded, so neither a bomb nor a text fil
 that a decoder would complete with grey is refused. Nothing but pixels comes out: no EXIF, no dates, no GPS.
 """
 
+import re
+import struct
+from collections.abc import Callable
+from io import BytesIO
 from typing import Any, cast
 
 import cv2
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
+from PIL import Image as Pillow
+from PIL import UnidentifiedImageError
 
 from clarity.errors import ImageTooLarge, UnreadableImage
-from clarity.imaging import header
+from clarity.imaging import header, tiff
 from clarity.params import ImagingParams
 from clarity.records import Image
 
 _UNCHANGED = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
-_HARMLESS = ("extraneous bytes before marker", "Invalid SOS parameters")
-"""libjpeg's complaints about files that some cameras write and whose pixels are whole."""
+_HARMLESS = re.compile(r"\b\d extraneous bytes before marker 0xd9|Invalid SOS parameters")
+"""libjpeg's complaints about files that some cameras write and whose pixels are whole: padding before the end, …"""
 
 
 def decode(data: bytes, params: ImagingParams) -> Image:
@@ -36,7 +42,7 @@ def decode(data: bytes, params: ImagingParams) -> Image:
         return dicom.decode(data, params)
     head = header.read(data)
     check_pixels(head.width, head.height, params)
-    pixels = _jpeg(data, head) if head.format == "jpeg" else _opencv(data, head)
+    pixels = _DECODERS.get(head.format, _opencv)(data, head)
     if pixels.shape[:2] != (head.height, head.width):
         raise UnreadableImage(f"image: decodes to {pixels.shape[:2]}, its header says {(head.height, head.width)}")
     return orient(to_rgb(pixels), head.orientation)
@@ -84,7 +90,7 @@ def _jpeg(data: bytes, head: header.Header) -> NDArray[np.uint8]:
     try:
         pixels = simplejpeg.decode_jpeg(data, colorspace=space, strict=True)
     except ValueError as error:
-        if not any(text in str(error) for text in _HARMLESS):
+        if not _HARMLESS.search(str(error)):
             raise UnreadableImage(f"image: {len(data)} bytes, a damaged JPEG ({error})") from None
         pixels = simplejpeg.decode_jpeg(data, colorspace=space, strict=False)
     return _ink(pixels, inverted=head.inverted) if space == "CMYK" else pixels
@@ -93,6 +99,24 @@ def _jpeg(data: bytes, head: header.Header) -> NDArray[np.uint8]:
 def _ink(cmyk: NDArray[np.uint8], *, inverted: bool) -> NDArray[np.uint8]:
     light = cmyk if inverted else 255 - cmyk
     return cast(NDArray[np.uint8], (light[:, :, :3].astype(np.uint16) * light[:, :, 3:] // 255).astype(np.uint8))
+
+
+def _tiff(data: bytes, head: header.Header) -> NDArray[np.uint8]:
+    """OpenCV reads more kinds of TIFF than Pillow, but only Pillow says when a strip was damaged."""
+    try:
+        tiff.check(data, most=head.width * head.height * 8 + 65536)
+        _pillow(data)
+    except (ValueError, OSError, SyntaxError, struct.error) as error:
+        raise UnreadableImage(f"image: {len(data)} bytes, a damaged TIFF ({error})") from None
+    return _opencv(tiff.upright(data), head)
+
+
+def _pillow(data: bytes) -> None:
+    try:
+        picture = Pillow.open(BytesIO(data), formats=["TIFF"])
+    except (UnidentifiedImageError, Pillow.DecompressionBombError):
+        return
+    picture.load()
 
 
 def _opencv(data: bytes, head: header.Header) -> NDArray[np.uint8]:
@@ -105,3 +129,6 @@ def _opencv(data: bytes, head: header.Header) -> NDArray[np.uint8]:
     if pixels.ndim == 3 and pixels.shape[2] >= 3:
         pixels[:, :, :3] = pixels[:, :, 2::-1].copy()
     return cast(NDArray[np.uint8], pixels)
+
+
+_DECODERS: dict[str, Callable[[bytes, header.Header], NDArray[np.uint8]]] = {"jpeg": _jpeg, "tiff": _tiff}

@@ -4,11 +4,13 @@ Source: TIFF 6.0, sections 2 and 3. Nothing of EXIF but the orientation is ever 
 """
 
 import struct
+import zlib
 from dataclasses import dataclass
 
-_WIDTH, _HEIGHT, _STRIP_OFFSETS, _ORIENTATION, _STRIP_COUNTS = 256, 257, 273, 274, 279
+_WIDTH, _HEIGHT, _COMPRESSION, _STRIP_OFFSETS, _ORIENTATION, _STRIP_COUNTS = 256, 257, 259, 273, 274, 279
 _TILE_OFFSETS, _TILE_COUNTS = 324, 325
 _TYPES = {1: "B", 3: "H", 4: "I"}
+_DEFLATE = (8, 32946)
 _MOST_ENTRIES, _MOST_VALUES = 4096, 1 << 20
 
 
@@ -27,9 +29,38 @@ def read(data: bytes) -> Page:
     width, height = tags.get(_WIDTH, [0])[0], tags.get(_HEIGHT, [0])[0]
     offsets = tags.get(_STRIP_OFFSETS) or tags.get(_TILE_OFFSETS) or []
     counts = tags.get(_STRIP_COUNTS) or tags.get(_TILE_COUNTS) or []
-    if not offsets or any(o + c > len(data) for o, c in zip(offsets, counts, strict=False)):
+    strips = list(zip(offsets, counts, strict=False))
+    if not strips or any(offset + count > len(data) for offset, count in strips):
         raise ValueError("TIFF ends before its last strip")
     return Page(width, height, _valid(tags.get(_ORIENTATION, [1])))
+
+
+def check(data: bytes, most: int) -> None:
+    """Raise ValueError where a deflated strip of the first page is corrupted or holds more than ``most`` bytes."""
+    tags = _directory(data)
+    if tags.get(_COMPRESSION, [1])[0] not in _DEFLATE:
+        return
+    offsets = tags.get(_STRIP_OFFSETS) or tags.get(_TILE_OFFSETS) or []
+    counts = tags.get(_STRIP_COUNTS) or tags.get(_TILE_COUNTS) or []
+    for offset, count in zip(offsets, counts, strict=False):
+        stream = zlib.decompressobj()
+        try:
+            stream.decompress(data[offset : offset + count], most)
+        except zlib.error as error:
+            raise ValueError(f"TIFF strip at byte {offset}: {error}") from None
+        if not stream.eof:
+            raise ValueError(f"TIFF strip at byte {offset}: does not end")
+
+
+def upright(data: bytes) -> bytes:
+    """The same file saying orientation 1, because libtiff turns some kinds of pixels by itself and others not."""
+    order = "<" if data[:2] == b"II" else ">"
+    start = struct.unpack_from(order + "I", data, 4)[0]
+    changed = bytearray(data)
+    for at in range(start + 2, start + 2 + 12 * struct.unpack_from(order + "H", data, start)[0], 12):
+        if struct.unpack_from(order + "HH", data, at) == (_ORIENTATION, 3):
+            struct.pack_into(order + "H", changed, at + 8, 1)
+    return bytes(changed)
 
 
 def orientation(block: bytes) -> int:
@@ -65,4 +96,4 @@ def _entry(data: bytes, order: str, at: int) -> tuple[int, list[int]]:
     return tag, list(struct.unpack_from(f"{order}{count}{code}", data, where))
 
 
-_WANTED = {_WIDTH, _HEIGHT, _STRIP_OFFSETS, _ORIENTATION, _STRIP_COUNTS, _TILE_OFFSETS, _TILE_COUNTS}
+_WANTED = {_WIDTH, _HEIGHT, _COMPRESSION, _STRIP_OFFSETS, _ORIENTATION, _STRIP_COUNTS, _TILE_OFFSETS, _TILE_COUNTS}
