@@ -53,7 +53,7 @@ def ingest(
         _step(reachable, "reach the store", retries=True)()
     collected = _step(check, "check photographs")(place, name, path, columns, dry_run)
     result: IngestResult = _step(commit, "make a version", retries=True)(place, collected, dry_run)
-    if result.report:
+    if result.changed and result.report:
         _show(result, settings)
     return asdict(result)
 

@@ -13,7 +13,7 @@ from clarity.errors import ClarityError, StorageUnavailable
 from clarity.imaging import decode
 from clarity.params import ImagingParams
 
-_OURS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+_OURS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG})
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ class IngestResult:
     near_duplicates: int
     """Pairs over different patients, in the whole data set."""
     report: str
-    """Folder with summary.md, contact.png, quarantine.csv, near_duplicates.csv; empty where nothing changed."""
+    """Folder with summary.md, contact.png, quarantine.csv, near_duplicates.csv; empty after a dry run."""
 
 
 def check(
@@ -102,7 +102,9 @@ def commit(
         if not dry_run and not dataset.same(old, new):
             result = _publish(workspace, new, pairs, params, objects, result, Path(collected.staging), on_line)
         elif not result.changed:
-            result = replace(result, version=workspace.data_version())
+            version = workspace.data_version()
+            report = _report(workspace, version, new, pairs, params)  # may be another $CLARITY_HOME than before
+            result = replace(result, version=version, report=str(report))
         dataset.remove(Path(collected.staging))
         return result
 
@@ -216,6 +218,8 @@ def _dvc(workspace: Workspace, on_line: Callable[[str], None], *arguments: str) 
 
 def _report(workspace: Workspace, version: str, new: DataSet, pairs: pd.DataFrame, params: Params) -> Path:
     folder = workspace.settings.home / "ingest" / version
+    if (folder / DATA_FILE).exists():
+        return folder
     folder.mkdir(parents=True, exist_ok=True)
     picture = contact.sheet(new.manifest, workspace.path / DATA, params.imaging)
     (folder / "contact.png").write_bytes(contact.encode(picture))

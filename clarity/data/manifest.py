@@ -62,6 +62,11 @@ def typed(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
+def spelled(grade: pd.Series) -> pd.Series:
+    """Grades as text, "none" where there is none."""
+    return grade.astype("string").fillna("none").astype(str)
+
+
 def photograph_path(sha256: str, suffix: str) -> str:
     """Where a photograph lies below data/: ``photographs/3f/3f0a….jpg``."""
     return f"photographs/{sha256[:2]}/{sha256}{suffix}"

@@ -11,7 +11,7 @@ import pandas as pd
 
 from clarity.data.groups import join
 from clarity.data.likeness import same_photograph
-from clarity.data.manifest import COLUMNS, REASON, empty
+from clarity.data.manifest import COLUMNS, REASON, empty, spelled
 from clarity.params import IngestParams
 
 TWO_GRADES = "two grades for one photograph: "
@@ -89,7 +89,7 @@ def _pictures(sightings: pd.DataFrame, params: IngestParams) -> pd.Series:
 
 def _reasons(sightings: pd.DataFrame, picture: pd.Series, torn: pd.Series, *, have: set[str]) -> pd.Series:
     """Why each row is kept out, "" where it is not. A file that is no longer at hand cannot come back by itself."""
-    grade = sightings["grade"].astype(str).replace("<NA>", "none")
+    grade = spelled(sightings["grade"])
     said = sightings["source"] + " " + sightings["name"] + " says " + grade
     listed = {name: TWO_GRADES + "; ".join(sorted(set(group))) for name, group in said[torn].groupby(picture[torn])}
     settled = TWO_GRADES + "settled since; ingest its source again to have it back"

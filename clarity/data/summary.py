@@ -6,6 +6,7 @@ import pandas as pd
 
 from clarity import grades
 from clarity.data.likeness import PAIR_COLUMNS
+from clarity.data.manifest import spelled
 from clarity.data.merge import TWO_GRADES, DataSet
 
 _SHOWN = 20
@@ -15,7 +16,7 @@ _LISTS = (("Eye", "by_eye"), ("Quality, as the source says", "by_quality"), ("Of
 def figures(data: DataSet, pairs: pd.DataFrame) -> dict[str, Any]:
     """Counts as plain JSON: total, patients, by source, grade, eye, quality and side, quarantine, near-duplicates."""
     table = data.manifest
-    grade = table["grade"].astype(str).replace("<NA>", "none")
+    grade = spelled(table["grade"])
     return {
         "total": len(table),
         "patients": int(table["patient"].nunique()),

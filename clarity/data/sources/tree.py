@@ -69,7 +69,7 @@ class LocalTree:
     def files(self) -> dict[str, str]:
         """Name to "size-mtime"."""
         if self.root.is_file():
-            return {self.root.name: _stamp(self.root.stat())}
+            return {self.root.name: _stamp(self.root)}
         found: dict[str, str] = {}
         stack = [self.root]
         while stack:
@@ -81,7 +81,7 @@ class LocalTree:
                         if entry.is_dir():
                             stack.append(Path(entry.path))
                         else:
-                            found[Path(entry.path).relative_to(self.root).as_posix()] = _stamp(entry.stat())
+                            found[Path(entry.path).relative_to(self.root).as_posix()] = _stamp(entry)
             except OSError as error:
                 raise SourceError(f"{error.filename}: {error.strerror}, the folder cannot be read") from None
         return dict(sorted(found.items()))
@@ -155,5 +155,9 @@ def plant(path: str | Path, settings: Settings | None = None) -> Tree:
     return LocalTree(Path(path))
 
 
-def _stamp(stat: os.stat_result) -> str:
+def _stamp(file: os.DirEntry[str] | Path) -> str:
+    try:
+        stat = file.stat()
+    except OSError:  # a link to nowhere: told when it is read
+        return ""
     return f"{stat.st_size}-{stat.st_mtime_ns}"
