@@ -1,14 +1,9 @@
 """Evaluation: export, score, calibrate on validation, judge on test, write the bundle and what a person reads."""
 
 import json
-import logging
 import tempfile
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from clarity import grades
@@ -18,49 +13,18 @@ from clarity.inference import decision, export
 from clarity.inference.bundle import Bundle, Facts, Thresholds
 from clarity.inference.engine import Engine
 from clarity.params import Params
-from clarity.records import Interval
 from clarity.training import calibration, fit, metrics, pictures, report, scoring
 from clarity.training.datamodule import PreparedSet
 from clarity.training.identity import Origin
+from clarity.training.judging import Evaluation, judge
 from clarity.training.metrics import Figures, Operating
 from clarity.training.paths import Paths
 from clarity.training.scoring import score_bundle
 from clarity.training.tracking import Tracking
 
 __all__ = ["Evaluation", "Origin", "evaluate", "score_bundle"]
-log = logging.getLogger(__name__)
 PHANTOMS = "phantoms"
 JUDGED = ("validation", "test")
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """What the test split says. ``sources`` has the same figures for each source's photographs alone."""
-
-    test: Figures
-    validation: Figures
-    sources: dict[str, Figures]
-    imageability: dict[str, Interval]
-    """Share of gradable photographs in the test split: "all" and by source; Wilson's interval."""
-    temperature: float
-    operating: Operating
-    counts: dict[str, dict[str, int]]
-    """By split: photographs, patients, gradable."""
-    bundle: Path
-
-    def summary(self) -> dict[str, Any]:
-        """What metrics.json holds; a figure that is not defined is null."""
-        return {
-            "test": _plain(self.test) | {"imageability": _value(self.imageability["all"])},
-            "validation": _plain(self.validation),
-            "sources": {
-                name: _plain(found) | {"imageability": _value(self.imageability[name])}
-                for name, found in self.sources.items()
-            },
-            "counts": self.counts,
-            "temperature": self.temperature,
-            "operating": asdict(self.operating),
-        }
 
 
 def evaluate(params: Params, paths: Paths, tracking: Tracking, origin: Origin) -> Evaluation:
@@ -81,7 +45,7 @@ def evaluate(params: Params, paths: Paths, tracking: Tracking, origin: Origin) -
         temperature, operating = _calibrate(params, prepared, validation)
         rule = params.evaluate.decision
         frame = pd.concat([scoring.table(prepared, part, temperature, rule) for part in (validation, test)])
-        result = _judge(params, prepared, frame, temperature, operating, paths.bundle)
+        result = judge(params.evaluate, prepared.table, frame, temperature, operating, paths.bundle)
         final = _facts(params, prepared, origin, temperature, operating, result.test)
         bundles.write(paths.bundle, graph=draft.path, facts=final)
         logits = {"validation": validation, "test": test}
@@ -124,29 +88,6 @@ def _calibrate(params: Params, prepared: PreparedSet, scored: scoring.Scored) ->
         for outcome, first in metrics.OUTCOMES.items()
     }
     return temperature, Operating(params.evaluate.decision, **cuts)
-
-
-def _judge(
-    params: Params, prepared: PreparedSet, frame: pd.DataFrame, temperature: float, operating: Operating, bundle: Path
-) -> Evaluation:
-    numbers = params.evaluate
-
-    def figures(part: pd.DataFrame) -> Figures:
-        return metrics.figures(part, operating, bootstrap=numbers.bootstrap, bins=numbers.calibration_bins)
-
-    test = frame[frame["split"] == "test"]
-    everything = prepared.table[prepared.table["split"] == "test"]
-    shares = {"all": everything["gradable"]} | {name: part["gradable"] for name, part in everything.groupby("source")}
-    return Evaluation(
-        test=figures(test),
-        validation=figures(frame[frame["split"] == "validation"]),
-        sources={str(name): figures(part) for name, part in test.groupby("source")},
-        imageability={str(name): _imageability(share) for name, share in shares.items()},
-        temperature=temperature,
-        operating=operating,
-        counts={str(split): _counts(part) for split, part in prepared.table.groupby("split")},
-        bundle=bundle,
-    )
 
 
 def _facts(
@@ -194,29 +135,3 @@ def _record(tracking: Tracking, paths: Paths, result: Evaluation) -> None:
     values["test/imageability"] = result.imageability["all"].value
     tracking.metrics(values)
     tracking.artifact(paths.evaluation, "evaluation")
-
-
-def _imageability(gradable: Iterable[bool]) -> Interval:
-    flags = np.asarray(list(gradable), dtype=bool)
-    low, high = metrics.wilson(float(flags.sum()), len(flags))
-    return Interval(float(flags.mean()) if len(flags) else float("nan"), low, high, len(flags))
-
-
-def _counts(part: pd.DataFrame) -> dict[str, int]:
-    return {
-        "photographs": len(part),
-        "patients": int(part["patient"].nunique()),
-        "gradable": int(part["gradable"].sum()),
-    }
-
-
-def _plain(found: Figures) -> dict[str, Any]:
-    plain = {name: _value(value) for name, value in found.intervals.items()}
-    for name, (low, high) in found.wilson.items():
-        if plain[name]["n"]:
-            plain[name] |= {"wilson_low": low, "wilson_high": high}
-    return plain
-
-
-def _value(interval: Interval) -> dict[str, Any]:
-    return {key: (None if value != value else value) for key, value in asdict(interval).items()}

@@ -41,14 +41,10 @@ def draw(
     before = calibration.reliability(raw, truth, params.calibration_bins)
     after = calibration.reliability(probability, truth, params.calibration_bins)
     plots.reliability(before, after, folder / "reliability.png", f"Reliability, temperature {temperature:.2f}")
-    outcomes = {
-        outcome.replace("_", "-"): (
-            probability[:, first:].sum(axis=1),
-            np.asarray(truth >= first),
-            float(getattr(operating, outcome)),
-        )
-        for outcome, first in metrics.OUTCOMES.items()
-    }
+    outcomes = {}
+    for outcome, first in metrics.OUTCOMES.items():
+        called = decision.positive(probability, getattr(operating, outcome), test["predicted"].to_numpy(), first)
+        outcomes[outcome.replace("_", "-")] = probability[:, first:].sum(axis=1), np.asarray(truth >= first), called
     plots.roc(outcomes, folder / "roc.png")
     plots.sheet(worst(prepared, engine, scored["test"].rows, test, params.error_examples), folder / "errors.png")
 

@@ -67,22 +67,23 @@ def reliability(before: list[Bin], after: list[Bin], target: Path, title: str) -
     _save(figure, target)
 
 
-def roc(curves_by_name: dict[str, tuple[NDArray[np.float64], NDArray[np.bool_], float]], target: Path) -> None:
-    """Receiver operating characteristics: name → scores, positives, operating threshold (the dot)."""
+def roc(
+    curves_by_name: dict[str, tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]], target: Path
+) -> None:
+    """Receiver operating characteristics: name → scores, reference, who is called at the operating point (the dot)."""
     figure = Figure(figsize=(4.8, 4.4), layout="constrained")
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color=SOFT, linestyle="--", linewidth=1)
-    for (name, (scores, positive, threshold)), colour in zip(curves_by_name.items(), (ACCENT, "#c2410c"), strict=False):
+    for (name, (scores, positive, called)), colour in zip(curves_by_name.items(), (ACCENT, "#c2410c"), strict=False):
         if not 0 < positive.sum() < len(positive):
             continue
         cuts = np.concatenate([[np.inf], np.unique(scores)[::-1]])
         tpr = [float((scores[positive] >= cut).mean()) for cut in cuts]
         fpr = [float((scores[~positive] >= cut).mean()) for cut in cuts]
         axes.plot(fpr, tpr, color=colour, label=name)
-        at = float((scores[~positive] >= threshold).mean()), float((scores[positive] >= threshold).mean())
-        axes.scatter(*at, color=colour, zorder=3)
+        axes.scatter(called[~positive].mean(), called[positive].mean(), color=colour, zorder=3)
     axes.legend(frameon=False, loc="lower right")
-    _label(axes, "ROC; the dot is the operating threshold", "1 - specificity", "sensitivity")
+    _label(axes, "ROC; the dot is the operating point", "1 - specificity", "sensitivity")
     _save(figure, target)
 
 

@@ -3,13 +3,10 @@
 import base64
 import html
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from clarity.inference.bundle import Facts
 from clarity.records import Interval
-
-if TYPE_CHECKING:
-    from clarity.training.evaluate import Evaluation
+from clarity.training.judging import Evaluation
 
 _STYLE = """
 body{font:16px/1.55 system-ui,sans-serif;color:#1f2933;background:#fff;max-width:60rem;margin:2rem auto;padding:0 1rem}
@@ -39,7 +36,7 @@ PHANTOMS = (
 )
 
 
-def write(target: Path, pictures: Path, result: "Evaluation", facts: Facts, *, phantoms: bool) -> None:
+def write(target: Path, pictures: Path, result: Evaluation, facts: Facts, *, phantoms: bool) -> None:
     """Write the report; ``pictures`` is the folder of the PNGs."""
     test = result.test.intervals | {"imageability": result.imageability["all"]}
     counts = "".join(
@@ -81,7 +78,7 @@ def _figures(found: dict[str, Interval], wilson: dict[str, tuple[float, float]])
     return "<table>" + _head("figure", "value", "95 % interval", "Wilson", "photographs") + "".join(rows) + "</table>"
 
 
-def _method(result: "Evaluation") -> str:
+def _method(result: Evaluation) -> str:
     cuts = result.operating
     return (
         "Intervals resample patients (imageability: Wilson). Operating thresholds were chosen on the validation "
@@ -92,7 +89,7 @@ def _method(result: "Evaluation") -> str:
     )
 
 
-def _sources(result: "Evaluation") -> list[str]:
+def _sources(result: Evaluation) -> list[str]:
     if len(result.sources) < 2:
         return []
     blocks = ["<h2>Each source by itself</h2>"]

@@ -11,7 +11,6 @@ from clarity.settings import Settings
 from clarity.training.identity import Origin
 from clarity.training.tracking import MlflowRun, closing, describe
 
-
 pytestmark = pytest.mark.stack
 
 
