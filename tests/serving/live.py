@@ -15,7 +15,7 @@ import psutil
 
 PROJECT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-c", "from clarity.cli import main; main()"]
-START_S, STOP_S = 90, 30
+START_S, STOP_S = 180, 60
 
 
 @dataclass
@@ -28,9 +28,9 @@ class Live:
     def client(self) -> httpx.Client:
         return httpx.Client(base_url=self.url, timeout=60)
 
-    def predict(self, data: bytes, **more: object) -> httpx.Response:
+    def predict(self, photograph: bytes, **more: object) -> httpx.Response:
         with self.client as client:
-            return client.post("/predict", files={"image": ("eye.jpg", data)}, **more)  # type: ignore[arg-type]
+            return client.post("/predict", files={"image": ("eye.jpg", photograph)}, **more)  # type: ignore[arg-type]
 
     def processes(self) -> list[psutil.Process]:
         root = psutil.Process(self.process.pid)

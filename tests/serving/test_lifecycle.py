@@ -130,7 +130,7 @@ def _refused(arguments: list[str], home: Path) -> str:
         text=True,
         env=environment(home),
         check=False,
-        timeout=60,
+        timeout=180,
     )
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1, done.stderr

@@ -143,8 +143,8 @@ BAD_BODIES = {
     "an unknown charset": (
         {"content-type": "multipart/form-data; boundary=xyz; charset=klingon"},
         PART.replace(b"image", b"im\xffge") + EYE + b"\r\n--xyz--\r\n",
-        400,
-        "malformed_body",
+        422,
+        "missing_image",
     ),
     "an empty form": (BOUNDARY, b"--xyz--\r\n", 422, "missing_image"),
     "another field": (BOUNDARY, PART.replace(b"image", b"photo") + EYE + b"\r\n--xyz--\r\n", 422, "missing_image"),
