@@ -77,10 +77,6 @@ class NoChampion(ClarityError):
     """No model version is promoted."""
 
 
-class GateRefused(ClarityError):
-    """The promotion gate refused a challenger, with its reasons."""
-
-
 # services
 class StorageError(ClarityError):
     """PostgreSQL or the object store could not be reached or refused an operation."""

@@ -1,4 +1,4 @@
-"""Frozen records that cross borders between packages. Plain data: no behaviour, no I/O, no third-party types but NumPy."""
+"""Frozen records that cross borders between packages: plain data, no behaviour, no I/O, no foreign types but NumPy."""
 
 from dataclasses import dataclass, field
 from datetime import datetime

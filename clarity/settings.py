@@ -20,7 +20,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore", populate_by_name=True)
 
     home: Path = Field(default=Path(".clarity"), alias="CLARITY_HOME")
-    project: Path = Field(default=Path("."), alias="CLARITY_PROJECT")
+    project: Path = Field(default=Path(), alias="CLARITY_PROJECT")
     """The folder of conf/, dvc.yaml and data.dvc: the DVC workspace."""
     database_url: SecretStr | None = Field(default=None, alias="CLARITY_DATABASE_URL")
     s3_endpoint_url: str | None = Field(default=None, alias="CLARITY_S3_ENDPOINT_URL")
@@ -55,7 +55,11 @@ class Settings(BaseSettings):
 
     def environment(self) -> dict[str, str]:
         """The variables that a child process (DVC, Prefect, a training) needs to reach the same services."""
-        env = {"CLARITY_HOME": str(self.home), "CLARITY_PROJECT": str(self.project), "CLARITY_S3_BUCKET": self.s3_bucket}
+        env = {
+            "CLARITY_HOME": str(self.home),
+            "CLARITY_PROJECT": str(self.project),
+            "CLARITY_S3_BUCKET": self.s3_bucket,
+        }
         for name, info in type(self).model_fields.items():
             if getattr(self, name) is not None and name not in ("home", "project", "s3_bucket"):
                 env[str(info.alias)] = self.need(name)

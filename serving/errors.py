@@ -12,23 +12,23 @@ class RequestError(ClarityError):
     """A request that is not what the documentation asks for."""
 
 
-class MalformedBody(RequestError):  # noqa: N818 - named for the situation, as in clarity.errors
+class MalformedBody(RequestError):
     """The body cannot be parsed as what its content type says."""
 
 
-class UnsupportedBody(RequestError):  # noqa: N818
+class UnsupportedBody(RequestError):
     """The body is neither a form with a file nor an image."""
 
 
-class MissingImage(RequestError):  # noqa: N818
+class MissingImage(RequestError):
     """The form has no file in the field that is asked for."""
 
 
-class BodyTooLarge(RequestError):  # noqa: N818
+class BodyTooLarge(RequestError):
     """More bytes than the service takes."""
 
 
-class Overdue(ClarityError):  # noqa: N818
+class Overdue(ClarityError):
     """No answer within the service's deadline: it is overloaded, or its worker was lost."""
 
 
