@@ -14,7 +14,7 @@ from clarity.errors import UnreadableImage
 from clarity.imaging import tiff
 
 PNG = b"\x89PNG\r\n\x1a\n"
-_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_JPEG_FRAMES = frozenset({*range(0xC0, 0xD0), 0xF7}) - {0xC4, 0xC8, 0xCC}  # F7 is JPEG-LS, inside DICOM
 _JPEG_BARE = frozenset(range(0xD0, 0xD8)) | {0x01}
 
 

@@ -32,7 +32,7 @@ def retina(
     cv2.circle(image, disc, round(0.13 * radius), (250, 215, 150), -1, cv2.LINE_AA)
     for turn in np.linspace(0.6, 5.7, 14):
         end = (round(disc[0] + 1.6 * radius * np.cos(turn)), round(disc[1] + 1.3 * radius * np.sin(turn)))
-        cv2.line(image, disc, end, (115, 40, 25), thick, cv2.LINE_AA)
+        cv2.line(image, disc, end, (150, 65, 35), thick, cv2.LINE_AA)
     image[away > 1] = 2
     return np.clip(np.rint(image), 0, 255).astype(np.uint8)
 
