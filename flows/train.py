@@ -66,8 +66,8 @@ def train(workspace: str | None = None) -> dict[str, Any]:
     settings = Settings.load()
     place = Workspace(Path(workspace) if workspace else settings.project, settings)
     params = parameters.load(place.path / "conf" / "pipeline.yaml")
-    place.init()
     with place.lock(wait_s=_PATIENCE_S):
+        place.init()
         stages = {stage: _stage(place, stage) for stage in place.stages()}
         run_id = _run_id(place.path)
         ref = _step(register, "register")(str(place.path), run_id, params.model.name)
