@@ -94,7 +94,8 @@ class DrainLoop(BatchedLoop):  # type: ignore[misc]  # litserve ships no types
     """Batches what is waiting, and never makes a lone request wait for company.
 
     LitServe's own loop holds every request for the batch timeout, and asks its queue a thousand times a second while
-    there is none. Requests past the server's deadline are dropped: their callers have been answered.
+    there is none. Requests past the server's deadline are dropped: their callers have been answered. Where a worker is
+    killed, the queue may still give it one request: that one's caller is answered at the deadline.
     """
 
     def get_batch_requests(
