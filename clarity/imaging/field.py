@@ -18,6 +18,7 @@ Grey = NDArray[np.uint8]
 WORKING = 512
 """Longer side, in pixels, of the copy on which the field of view is searched and quality is measured."""
 _MIN_SUPPORT, _MIN_STEP, _MAX_UNREST = 0.55, 0.25, 0.35
+_MIN_VISIBLE = 0.35
 _MIN_RADIUS, _MAX_RADIUS = 0.20, 0.85
 """Of the field of view, in shorter and in longer sides of the photograph."""
 _DARK_FRAME, _LIGHT_FRAME = 40, 225
@@ -104,7 +105,7 @@ def _search(small: Image) -> circle.Circle | None:
             most=_MAX_RADIUS * longer,
             tolerance=max(1.5, longer / 170),
         )
-        if found is None or found.support < _MIN_SUPPORT:
+        if found is None or found.support < _MIN_SUPPORT or _visible(found, *small.shape[1::-1]) < _MIN_VISIBLE:
             continue
         edge = _step(plane, found)
         if edge >= _MIN_STEP and _unrest(plane, found) <= _MAX_UNREST and found.support * edge > best_score:

@@ -21,7 +21,7 @@ SIDE = 256
 
 _FULL_SHARPNESS, _FULL_BRIGHTNESS = 0.15, 0.30
 """From here on more contrast, or more light, does not make a photograph better."""
-_MAX_ROUGHNESS, _MIN_SHADING, _MIN_REDNESS = 0.06, 0.03, 0.65
+_MAX_ROUGHNESS, _MIN_SHADING, _MIN_REDNESS = 0.06, 0.02, 0.65
 """What no retina shows: texture as rough as fur or print, light as even as paper, a surface more blue than red."""
 
 
