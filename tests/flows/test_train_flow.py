@@ -1,7 +1,7 @@
 """The training flow on a real DVC workspace, Prefect, MLflow and PostgreSQL; its stages are small scripts.
 
 The stages write what Clarity's own write, from files that the test puts there: so a test decides how good a challenger
-is, and a run takes seconds. The real stages run in the flow in ``test_the_real_stages_end_in_a_promoted_model``.
+is, and a run takes seconds. One test runs the flow over the real stages and a really trained model.
 """
 
 import json
@@ -28,6 +28,9 @@ from clarity.cli import model as command
 from clarity.data.workspace import Workspace
 from clarity.errors import AlreadyRunning, WorkspaceError
 from clarity.imaging import fingerprint
+from clarity.inference.bundle import Bundle
+from clarity.inference.engine import Engine
+from clarity.inference.grader import Graded, Grader
 from clarity.registry import ledger, promotion
 from clarity.registry.models import Registry
 from clarity.settings import Settings
@@ -274,6 +277,24 @@ def test_a_second_writer_of_the_workspace_is_refused(bench: Bench, settings: Set
     with other.lock(), pytest.raises(AlreadyRunning, match="another"):
         train(str(bench.path))
     assert bench.rows() == []
+
+
+def test_the_real_stages_end_in_a_promoted_model_that_grades(
+    workspace: Path, settings: Settings, tmp_path: Path
+) -> None:
+    """Prepare, split, train and evaluate as they are; DVC has their results, and the rest follows from them."""
+    refresh_global_settings_context()
+    facts = train(str(workspace))
+    assert facts["stages"] == dict.fromkeys(("prepare", "split", "train", "evaluate"), "cached")
+    assert list(facts["stages"])[-2:] == ["train", "evaluate"]
+    assert facts["decision"] in ("promoted", "champion")  # another test of the session may have promoted it
+    registry = Registry(settings.need("mlflow_tracking_uri"))
+    champion = registry.champion(parameters.load(workspace / "conf/pipeline.yaml").model.name)
+    assert champion.run_id == facts["run_id"]
+    loaded = Bundle.load(registry.fetch(champion, tmp_path / "models"))
+    with Grader(loaded, Engine.load(loaded), champion.version) as grader:
+        (graded,) = grader.grade([tiny.jpeg(tiny.eye())])
+    assert isinstance(graded, Graded)
 
 
 def test_the_command_ends_with_3_when_the_gate_refuses_and_with_0_when_it_promotes(bench: Bench) -> None:
