@@ -55,6 +55,7 @@ def train(params: Params, root: Path, settings: Settings) -> None:
         result = fit.fit(params, paths, run, key=key, fetch=_fetch(settings))
         run.artifact(paths.training, "training")
     paths.run.write_text(json.dumps({"run_id": result.run_id}) + "\n", encoding="utf-8")
+    fit.forget(paths)
 
 
 def evaluate(params: Params, root: Path, settings: Settings) -> None:

@@ -56,7 +56,8 @@ def fit(
     """Train on the workspace's prepared photographs; write artifacts/training/ and return what came of it.
 
     ``key`` names everything the result depends on (see ``resume_key``): a training of the same key that was killed
-    goes on from its last epoch. Raises WeightsUnavailable, ManifestError.
+    goes on from its last epoch. Its checkpoints stay until ``forget``, so that nothing is lost while the caller still
+    stores the outcome; without a key there is nothing to go on with. Raises WeightsUnavailable, ManifestError.
     """
     pl.seed_everything(params.train.seed, workers=True, verbose=False)
     torch.set_num_threads(cores())
@@ -69,6 +70,8 @@ def fit(
     if params.train.channels_last:
         module = module.to(memory_format=torch.channels_last)
     folder = paths.resume / (key or "unnamed")
+    if not key:
+        forget(paths)
     history = History(tracking)
     last = folder / f"{LAST}.ckpt"
     resumed = _epoch_of(last)
@@ -77,8 +80,15 @@ def fit(
         trainer.fit(module, data, ckpt_path=str(last) if resumed is not None else None, weights_only=False)
     result = _finish(history, paths, folder, tracking.run_id, resumed)
     tracking.metrics({"best/val_qwk": result.best_qwk, "best/epoch": result.best_epoch}, step=result.best_epoch)
+    if not key:
+        forget(paths)
     log.info("best val/qwk %.3f at epoch %d of %d", result.best_qwk, result.best_epoch + 1, result.epochs)
     return result
+
+
+def forget(paths: Paths) -> None:
+    """Delete the checkpoints of trainings to go on with: this one's outcome is stored, and other keys' are stale."""
+    shutil.rmtree(paths.resume, ignore_errors=True)
 
 
 def load(params: Params, checkpoint: Path) -> backbones.Network:
@@ -138,8 +148,7 @@ def _finish(history: History, paths: Paths, folder: Path, run_id: str, resumed: 
     paths.training.mkdir(parents=True, exist_ok=True)
     history.write(paths.training / "history.csv")
     checkpoint = paths.training / f"{BEST}.ckpt"
-    shutil.move(folder / f"{BEST}.ckpt", checkpoint)
-    shutil.rmtree(paths.resume)  # the outcome is out of it, and other keys' remains are stale
+    shutil.copyfile(folder / f"{BEST}.ckpt", checkpoint)
     best = max(history.rows, key=lambda row: row["val/qwk"])
     return FitResult(run_id, checkpoint, best["val/qwk"], int(best["epoch"]), len(history.rows), resumed)
 

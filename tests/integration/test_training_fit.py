@@ -60,7 +60,6 @@ def test_training_learns_and_keeps_the_best_epoch(
     assert result.resumed_from is None
     assert record.steps[:4] == [0, 1, 2, 3]
     assert result.checkpoint.is_file()
-    assert not paths.resume.exists(), "a finished training leaves nothing to resume"
     assert "train: 28 photographs of 15 patients (no apparent DR 4, mild" in caplog.text
     assert "2 ungradable left out" in caplog.text
     network = fit.load(params, result.checkpoint)
@@ -91,6 +90,10 @@ def test_a_training_killed_in_the_middle_goes_on_where_it_was(tmp_path: Path, pa
     assert result.resumed_from == done
     assert record.steps[0] == done, "the epochs before are not trained again"
     assert pd.read_csv(paths.training / "history.csv")["epoch"].tolist() == list(range(6))
+    again = fit.fit(patient, paths, Untracked(), key="same")
+    assert (again.resumed_from, again.best_qwk) == (6, result.best_qwk), "nothing is lost before it is stored"
+    fit.forget(paths)
+    assert not paths.resume.exists()
 
 
 def epoch_of(last: Path) -> int:
