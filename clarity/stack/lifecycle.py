@@ -18,6 +18,7 @@ from clarity.stack.parts import PARTS, addressed, claim_ports, is_external, with
 from clarity.stack.process import Record
 
 _LOCK_PATIENCE_S = 180.0
+_HUNG_AFTER_S = 30.0
 
 Progress = Callable[[str, str], None]
 """Called with a part's name and what happens to it, from several threads."""
@@ -138,7 +139,7 @@ def _ensure_local(run: _Run, part: Part) -> None:
     record = Record.read(file)
     if record is not None and record.alive():
         same = record.digest == part.command(run.home).digest()
-        if same and _answers(run, part, record, patience_s=10):
+        if same and _answers(run, part, record, _HUNG_AFTER_S):
             return
         run.progress(part.name, "does not answer, starting again" if same else "configured anew, starting again")
         part.stop(run.home)
@@ -171,13 +172,23 @@ def _answers(run: _Run, part: Part, record: Record, patience_s: float) -> bool:
 
 
 def _stop_parts(home: Home, names: Sequence[str], on_progress: Progress | None = None) -> None:
-    """Dependents first: the reverse of the order in which parts are listed."""
-    for part in reversed(PARTS):
+    """Side by side, but none before those that need it."""
+
+    def stop(part: Part, dependents: Sequence[Future[None]]) -> None:
+        wait(dependents)
         if part.name in names:
             if on_progress:
                 on_progress(part.name, "stopping")
             part.stop(home)
             home.record_file(part.name).unlink(missing_ok=True)
+
+    stopping: dict[str, Future[None]] = {}
+    with ThreadPoolExecutor(len(PARTS)) as pool:
+        for part in reversed(PARTS):
+            dependents = [stopping[other.name] for other in PARTS if part.name in other.needs]
+            stopping[part.name] = pool.submit(stop, part, dependents)
+    for stopped in stopping.values():
+        stopped.result()
 
 
 @contextmanager
