@@ -42,8 +42,9 @@ def up(
     from clarity.settings import Settings
 
     settings = Settings.load()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # `nohup` keeps its meaning
+            signal.signal(number, _interrupt)
     started: list[str] = []
     try:
         started += _start(settings, part or None)

@@ -6,13 +6,16 @@ from clarity.settings import Settings
 from clarity.stack import process
 from clarity.stack.addresses import Home
 from clarity.stack.part import Part, PartStatus
-from clarity.stack.parts import PARTS, is_external
+from clarity.stack.parts import PARTS, is_external, with_addresses
 from clarity.stack.process import Record
 
 
 def status(settings: Settings) -> list[PartStatus]:
     """How every part is now; asks all of them at once and changes nothing."""
     home = Home(settings)
+    known = home.local_addresses()
+    local = [part for part in PARTS if part.address in known and not is_external(part, home, settings)]
+    settings = with_addresses(settings, {k: v for part in local for k, v in known.items() if k in part.variables(home)})
     with ThreadPoolExecutor(len(PARTS)) as pool:
         return list(pool.map(lambda part: _status(part, home, settings), PARTS))
 

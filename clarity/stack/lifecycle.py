@@ -177,7 +177,7 @@ def _stop_parts(home: Home, names: Sequence[str], on_progress: Progress | None =
     def stop(part: Part, dependents: Sequence[Future[None]]) -> None:
         wait(dependents)
         if part.name in names:
-            if on_progress:
+            if on_progress and home.record_file(part.name).exists():
                 on_progress(part.name, "stopping")
             part.stop(home)
             home.record_file(part.name).unlink(missing_ok=True)

@@ -1,6 +1,6 @@
 """Which parts there are, which of them are local here, and at what addresses."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pydantic import SecretStr
 
@@ -74,9 +74,14 @@ def addressed(home: Home, settings: Settings, local: Sequence[Part]) -> Settings
     for part in local:
         kept |= part.variables(home)
     home.write_addresses(kept)
+    return with_addresses(settings, kept)
+
+
+def with_addresses(settings: Settings, addresses: Mapping[str, str]) -> Settings:
+    """The settings with these variables over them."""
     update: dict[str, object] = {}
     for name, info in Settings.model_fields.items():
-        if info.alias in kept:
+        if info.alias is not None and info.alias in addresses:
             secret = "SecretStr" in str(info.annotation)
-            update[name] = SecretStr(kept[info.alias]) if secret else kept[info.alias]
+            update[name] = SecretStr(addresses[info.alias]) if secret else addresses[info.alias]
     return settings.model_copy(update=update)

@@ -277,3 +277,9 @@ def test_a_home_that_cannot_be_written_is_named(home: Path) -> None:
     with pytest.raises(StackError, match=r"home: .*the stack has no place for its data"):
         local.up(Settings.load(), parts=SMALL)
     home.unlink()
+
+
+def test_every_variable_of_the_settings_is_explained_in_the_example() -> None:
+    text = (Path(__file__).resolve().parents[2] / ".env.example").read_text()
+    for info in Settings.model_fields.values():
+        assert f"\n#{info.alias}=" in text
