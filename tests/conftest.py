@@ -7,6 +7,7 @@ of starting one: quicker while developing.
 import os
 import re
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,12 +51,13 @@ def params() -> parameters.Params:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory, _nobody_elses_services: None) -> Iterator[Settings]:
+def stack(_nobody_elses_services: None) -> Iterator[Settings]:
     """PostgreSQL, S3, Prefect, MLflow and a worker, really running for the whole session; stopped at its end."""
     from clarity import stack as parts
 
     given = os.environ.get("CLARITY_TEST_HOME")
-    home = Path(given).resolve() if given else tmp_path_factory.mktemp("stack")
+    # not below pytest's own folder: another session would close that to PostgreSQL, which as root runs as its own user
+    home = Path(given).resolve() if given else Path(tempfile.mkdtemp(prefix="clarity-stack-"))
     os.environ["CLARITY_HOME"] = str(home)
     os.environ["CLARITY_PROJECT"] = str(PROJECT)
     settings = Settings.load()
@@ -65,6 +67,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, _nobody_elses_services: None
     yield settings
     if not given:
         parts.down(settings)
+        shutil.rmtree(home, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -140,15 +140,16 @@ def _table(found: list[Any], present: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("", "version", "made (UTC)", "photographs", "patients", "by source", "quarantined")
+    names = ("", "version", "made (UTC)", "photographs", "patients", "quarantined", "by source")
+    table = Table(*names, box=None, pad_edge=False)
     for version in found:
         said = version.summary
         by_source = ", ".join(f"{name} {sum(grades.values())}" for name, grades in said["by_source"].items())
         mark = "*" if version.version == present else ""
         made = f"{version.created_at:%Y-%m-%d %H:%M}"
-        figures = [str(said[key]) for key in ("total", "patients")]
-        table.add_row(mark, version.version[:12], made, *figures, by_source, str(said["quarantined"]))
-    Console().print(table)
+        figures = [str(said[key]) for key in ("total", "patients", "quarantined")]
+        table.add_row(mark, version.version[:12], made, *figures, by_source)
+    Console(soft_wrap=True).print(table)  # a version cut short by a narrow terminal would be of no use
 
 
 def _sentence(facts: dict[str, Any], *, dry_run: bool) -> str:

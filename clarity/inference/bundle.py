@@ -174,7 +174,7 @@ def lock() -> str:
 
 def versions() -> dict[str, str]:
     """Versions of the libraries that a grade depends on."""
-    names = ("clarity-dr", "numpy", "opencv-python", "openvino", "torch", "torchvision")
+    names = ("clarity-dr", "numpy", "opencv-python-headless", "openvino", "torch", "torchvision")
     installed = _installed()
     return {name: installed[name] for name in names if name in installed}
 

@@ -1,6 +1,7 @@
 """Ingests on a real DVC workspace with a real S3: what changes, what must not, and what happens when it is cut off."""
 
 import csv
+import multiprocessing
 import os
 import signal
 from collections.abc import Callable
@@ -10,9 +11,9 @@ import cv2
 import numpy as np
 import pytest
 
-from clarity.data import dataset, ingest, manifest, pool, versions
+from clarity.data import dataset, ingest, manifest, pool, prepared, split, versions
 from clarity.data.workspace import Workspace
-from clarity.errors import WorkspaceError
+from clarity.errors import SourceError, StorageUnavailable, TooManyBad, WorkspaceError
 from clarity.params import Params
 from clarity.settings import Settings
 from clarity.storage.objects import Objects
@@ -125,6 +126,184 @@ def test_new_data_joins_the_old_and_an_older_version_can_be_had_back_from_s3(
     with pytest.raises(WorkspaceError, match="no such version"):
         versions.checkout(workspace, objects, "ffffffff")
     assert state(workspace) == new
+
+
+def test_bad_files_go_to_quarantine_with_their_reason_and_do_not_stop_the_others(
+    run: Run, workspace: Workspace, tmp_path: Path
+) -> None:
+    bad = {"90_left": 0, "91_left": 0, "92_left": 9, "93_left": 0}
+    folder = source(tmp_path / "set", TWELVE | {f"{n}_left": 1 for n in range(20, 40)})
+    write_labels(folder, TWELVE | {f"{n}_left": 1 for n in range(20, 40)} | bad)
+    (folder / "train" / "90_left.jpeg").write_bytes(b"")
+    (folder / "train" / "91_left.jpeg").write_text("I am a text file")
+    photograph(folder / "train" / "92_left.jpeg", 500)
+    result = run(folder)
+    assert (result.total, result.quarantined) == (32, 4)
+    table = manifest.read(workspace.path / "data" / "quarantine.csv").set_index("name")["reason"]
+    assert "0 bytes" in table["train/90_left.jpeg"]
+    assert "not a JPEG" in table["train/91_left.jpeg"]
+    assert "grade '9'" in table["train/92_left.jpeg"]
+    assert "no such file" in table["93_left"]
+    assert run(folder).changed is False
+
+
+def test_too_many_bad_files_stop_before_the_version_changes(run: Run, workspace: Workspace, tmp_path: Path) -> None:
+    run(source(tmp_path / "one", TWELVE))
+    before = state(workspace)
+    folder = source(tmp_path / "two", {"90_left": 0, "91_left": 0}, first_seed=100)
+    (folder / "train" / "91_left.jpeg").write_bytes(b"\xff\xd8\xff nothing")
+    with pytest.raises(TooManyBad, match=r"1 of 2 rows are bad, more than the 20% admitted; the data set is unchanged"):
+        run(folder)
+    assert state(workspace) == before
+
+
+def test_one_photograph_with_two_grades_is_quarantined_against_what_is_already_there(
+    run: Run, workspace: Workspace, tmp_path: Path
+) -> None:
+    run(source(tmp_path / "one", TWELVE))
+    grades = {f"{n}_left": 1 for n in range(20, 30)} | {"99_left": 4}
+    folder = source(tmp_path / "two", grades, first_seed=100)
+    twin = tmp_path / "one" / "train" / "0_left.jpeg"
+    (folder / "train" / "99_left.jpeg").write_bytes(twin.read_bytes())
+    result = run(folder)
+    reasons = set(manifest.read(workspace.path / "data" / "quarantine.csv")["reason"])
+    said = "two grades for one photograph: eyepacs train/0_left.jpeg says 0; eyepacs train/99_left.jpeg says 4"
+    assert reasons == {said}
+    assert result.total == 12 + 10 - 1
+
+
+def test_the_real_idrid_photographs_that_have_two_grades_are_found(
+    run: Run, workspace: Workspace, fundus: Path
+) -> None:
+    result = run(fundus / "idrid", "idrid")
+    torn = manifest.read(workspace.path / "data" / "quarantine.csv")
+    assert {frozenset(group["name"]) for _, group in torn.groupby("reason")} == {
+        frozenset({"train/IDRiD_021.jpg", "train/IDRiD_391.jpg"}),
+        frozenset({"train/IDRiD_028.jpg", "train/IDRiD_327.jpg"}),
+    }
+    assert (result.total, result.near_duplicates) == (409, 3)
+
+
+def _ingest_and_die(workspace: Path, settings: Settings, params: Params, folder: Path, at: str) -> None:
+    def die(line: str) -> None:
+        if line == at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    place = Workspace(workspace, settings)
+    ingest.ingest(place, "eyepacs", folder, params, Objects(settings), on_line=die)
+
+
+@pytest.mark.parametrize("at", ["dvc add", "dvc push"])
+def test_a_killed_ingest_leaves_the_previous_version_and_can_be_run_again(
+    run: Run, workspace: Workspace, params: Params, tmp_path: Path, at: str
+) -> None:
+    run(source(tmp_path / "one", TWELVE))
+    before = state(workspace)
+    folder = source(tmp_path / "two", {"90_left": 1, "91_left": 2}, first_seed=100)
+    arguments = (workspace.path, workspace.settings, params, folder, at)
+    child = multiprocessing.get_context("spawn").Process(target=_ingest_and_die, args=arguments)
+    child.start()
+    child.join(120)
+    assert child.exitcode == -signal.SIGKILL
+    assert dataset.recover(workspace)
+    assert state(workspace) == before
+    assert run(folder).total == 14
+
+
+def test_what_an_interrupted_ingest_had_checked_is_not_checked_again(
+    workspace: Workspace, params: Params, tmp_path: Path
+) -> None:
+    folder = source(tmp_path / "set", TWELVE)
+
+    def stop(done: int, _total: int) -> None:
+        if done >= 8:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ingest.check(workspace, "eyepacs", folder, params, on_progress=stop)
+    again = ingest.check(workspace, "eyepacs", folder, params)
+    assert again.resumed >= 8
+    assert again.total == 12
+    photograph(folder / "train" / "0_left.jpeg", 999)  # a changed file is looked at anew
+    assert ingest.check(workspace, "eyepacs", folder, params).resumed == 11
+
+
+def test_an_unreachable_store_is_named_and_nothing_is_half_done(
+    run: Run, workspace: Workspace, params: Params, settings: Settings, tmp_path: Path
+) -> None:
+    run(source(tmp_path / "one", TWELVE))
+    before = state(workspace)
+    folder = source(tmp_path / "two", {"90_left": 1}, first_seed=100)
+    away = settings.model_copy(update={"s3_endpoint_url": "http://127.0.0.1:9"})
+    with pytest.raises(StorageUnavailable, match=r"http://127\.0\.0\.1:9.*cannot be reached"):
+        ingest.ingest(workspace, "eyepacs", folder, params, Objects(away))
+    collected = ingest.check(workspace, "eyepacs", folder, params)
+    lost = Workspace(workspace.path, away)  # the store goes away between check and push
+    lost.init()
+    with pytest.raises((WorkspaceError, StorageUnavailable)):
+        ingest.commit(lost, collected, params, Objects(settings))
+    workspace.init()
+    assert state(workspace) == before
+    assert run(folder).total == 13
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a small file system can only be mounted by root")
+def test_a_full_disk_is_named_and_nothing_is_half_done(
+    workspace: Workspace, params: Params, settings: Settings, tmp_path: Path
+) -> None:
+    import subprocess
+
+    folder = source(tmp_path / "set", TWELVE)
+    staging = workspace.path / dataset.STAGING
+    staging.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=16k", "none", str(staging)]
+    if subprocess.run(command, check=False, capture_output=True).returncode != 0:
+        pytest.skip("file systems cannot be mounted here")
+    try:
+        with pytest.raises((SourceError, OSError), match=r"No space left"):
+            ingest.ingest(workspace, "eyepacs", folder, params, Objects(settings))
+    finally:
+        subprocess.run(["umount", str(staging)], check=True)
+    assert not (workspace.path / "data.dvc").exists()
+    assert ingest.ingest(workspace, "eyepacs", folder, params, Objects(settings)).total == 12
+
+
+def test_photographs_are_taken_from_an_s3_prefix(run: Run, settings: Settings, tmp_path: Path) -> None:
+    objects = Objects(settings)
+    folder = source(tmp_path / "set", TWELVE)
+    for name in TWELVE:
+        objects.put(f"camera/{name}.jpeg", (folder / "train" / f"{name}.jpeg").read_bytes())
+    lines = [
+        "image,patient,eye,grade",
+        *(f"{n}.jpeg,{n.split('_')[0]},{n.split('_')[1]},{g}" for n, g in TWELVE.items()),
+    ]
+    objects.put("camera/labels.csv", "\n".join(lines).encode())
+    assert run(f"s3://{settings.s3_bucket}/camera", "folder").added == 12  # type: ignore[arg-type]
+    with pytest.raises(SourceError, match="no objects under this prefix"):
+        run(f"s3://{settings.s3_bucket}/nothing", "folder")  # type: ignore[arg-type]
+
+
+def test_prepare_goes_on_where_it_stopped_and_split_follows(
+    run: Run, workspace: Workspace, params: Params, tmp_path: Path
+) -> None:
+    run(source(tmp_path / "set", {f"{n}_left": n % 5 for n in range(30)}))
+    index = prepared.prepare_all(workspace.path, params)
+    whole = index.read_bytes()
+    table = prepared.read_index(workspace.path)
+    images = prepared.load_images(workspace.path, table)
+    assert images.shape == (30, params.imaging.size, params.imaging.size, 3)
+    assert images.any(axis=(1, 2, 3)).all()
+    kept = {path.name: path.stat().st_mtime_ns for path in index.parent.glob("*.npy")}
+    gone = sorted(index.parent.glob("*.npy"))[0]
+    gone.unlink()
+    index.unlink()
+    prepared.prepare_all(workspace.path, params)
+    assert index.read_bytes() == whole
+    now = {path.name: path.stat().st_mtime_ns for path in index.parent.glob("*.npy")}
+    assert {name for name in kept if now[name] != kept[name]} == {gone.name}
+    assert (prepared.load_images(workspace.path, prepared.read_index(workspace.path)) == images).all()
+    sides = split.split_all(workspace.path, params.split, params.ingest).read_text()
+    assert sides.count("\n") == 31
 
 
 # the pool

@@ -62,6 +62,7 @@ class Demo:
             prediction=prediction,
             peak_rss_mb=memory.peak_mb,
             files=self._files(),
+            overlay=f"conf/{self.overlay.name}",
         )  # fmt: skip
         summary.write(facts, self.folder / "demo.json")
         return facts

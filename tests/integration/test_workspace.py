@@ -1,0 +1,158 @@
+"""A DVC workspace: one writer, DVC's own order of stages, addresses written and secrets not."""
+
+import multiprocessing
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from clarity.data import template
+from clarity.data.workspace import Workspace, version_of
+from clarity.errors import AlreadyRunning, WorkspaceError
+from clarity.params import Params
+from clarity.settings import Settings
+
+STAGES = """stages:
+  a_last:
+    cmd: cp out/first out/last
+    deps: [out/first]
+    outs: [out/last]
+  b_first:
+    cmd: mkdir -p out; cp in out/first
+    deps: [in]
+    outs: [out/first]
+  c_fails:
+    cmd: echo the reason; exit 7
+    deps: [in]
+"""
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """A workspace without a store: nothing here is pushed."""
+    settings = Settings(
+        CLARITY_HOME=tmp_path / "home",
+        CLARITY_S3_ENDPOINT_URL="http://127.0.0.1:9",
+        CLARITY_S3_ACCESS_KEY_ID="an-id",
+        CLARITY_S3_SECRET_ACCESS_KEY="a-secret",
+        CLARITY_S3_BUCKET="bucket",
+    )
+    made = Workspace(tmp_path / "workspace", settings)
+    made.init()
+    (made.path / "dvc.yaml").write_text(STAGES)
+    (made.path / "in").write_text("1")
+    return made
+
+
+def test_stages_come_in_dvcs_order_and_run_only_when_something_changed(workspace: Workspace) -> None:
+    stages = workspace.stages()
+    assert stages.index("b_first") < stages.index("a_last")
+    lines: list[str] = []
+    assert workspace.repro("b_first", on_line=lines.append) == "ran"
+    assert any("b_first" in line for line in lines)
+    assert workspace.repro("b_first") == "cached"
+    assert workspace.repro("a_last") == "ran"
+    (workspace.path / "in").write_text("2")
+    assert workspace.repro("b_first") == "ran"
+    assert (workspace.path / "out" / "first").read_text() == "2"
+
+
+def test_a_stage_that_fails_is_an_error_with_its_last_lines(workspace: Workspace) -> None:
+    with pytest.raises(WorkspaceError, match=r"`dvc repro --single-item c_fails` ended with \d+: .*the reason"):
+        workspace.repro("c_fails")
+
+
+def test_addresses_are_written_and_secrets_are_not(workspace: Workspace) -> None:
+    local = (workspace.path / ".dvc" / "config.local").read_text()
+    assert "s3://bucket/dvc" in local and "http://127.0.0.1:9" in local
+    written = [path.read_bytes() for path in (workspace.path / ".dvc").rglob("*") if path.is_file()]
+    assert not any(b"a-secret" in text or b"an-id" in text for text in written)
+
+
+def _hold(path: Path, taken: "multiprocessing.synchronize.Event") -> None:  # type: ignore[name-defined]
+    with Workspace(path, Settings()).lock():
+        taken.set()
+        time.sleep(60)
+
+
+def test_another_process_that_writes_is_named_and_a_dead_one_holds_nothing(workspace: Workspace) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    taken = spawn.Event()
+    other = spawn.Process(target=_hold, args=(workspace.path, taken))
+    other.start()
+    assert taken.wait(60)
+    with pytest.raises(AlreadyRunning, match="another process writes"), workspace.lock(wait_s=0.3):
+        pass
+    other.kill()
+    other.join()
+    with workspace.lock(wait_s=5):
+        pass
+
+
+def test_the_holder_may_take_the_lock_again_and_another_thread_may_not(workspace: Workspace) -> None:
+    refused: list[AlreadyRunning] = []
+
+    def try_it() -> None:
+        try:
+            with workspace.lock(wait_s=0.1):
+                pass
+        except AlreadyRunning as error:
+            refused.append(error)
+
+    with workspace.lock(), workspace.lock(wait_s=0):
+        thread = threading.Thread(target=try_it)
+        thread.start()
+        thread.join()
+    assert len(refused) == 1
+
+
+def test_a_folder_without_dvc_or_without_data_is_named(tmp_path: Path) -> None:
+    bare = Workspace(tmp_path, Settings())
+    with pytest.raises(WorkspaceError, match="no DVC workspace"):
+        bare.dvc("status")
+    with pytest.raises(WorkspaceError, match="no data set yet; `clarity ingest` makes one"):
+        bare.data_version()
+    with pytest.raises(WorkspaceError, match="not a file that DVC wrote"):
+        version_of("outs: []")
+
+
+def project(root: Path) -> Path:
+    for name, text in {
+        "clarity/a.py": "1",
+        "clarity/sub/b.py": "2",
+        "flows/c.py": "3",
+        "dvc.yaml": "stages: {}",
+    }.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    (root / "clarity" / "__pycache__").mkdir(exist_ok=True)
+    (root / "clarity" / "__pycache__" / "a.pyc").write_text("x")
+    return root
+
+
+def test_a_workspace_of_its_own_copies_the_code_and_follows_it(tmp_path: Path, params: Params) -> None:
+    source, target = project(tmp_path / "project"), tmp_path / "own"
+    template.lay_out(source, target, params)
+    assert (target / "clarity" / "sub" / "b.py").read_text() == "2"
+    assert not list(target.rglob("*.pyc"))
+    unchanged = (target / "flows" / "c.py").stat().st_mtime_ns
+    (source / "clarity" / "a.py").write_text("new")
+    (source / "clarity" / "sub" / "b.py").unlink()
+    (target / "data").mkdir()
+    template.lay_out(source, target, params)
+    assert (target / "clarity" / "a.py").read_text() == "new"
+    assert not (target / "clarity" / "sub" / "b.py").exists()
+    assert (target / "flows" / "c.py").stat().st_mtime_ns == unchanged
+    assert (target / "data").is_dir()
+    from clarity import params as parameters
+
+    assert parameters.load(target / "conf" / "pipeline.yaml") == params
+
+
+def test_the_project_itself_is_no_workspace_of_its_own(tmp_path: Path, params: Params) -> None:
+    source = project(tmp_path / "project")
+    with pytest.raises(WorkspaceError, match="is the project itself"):
+        template.lay_out(source, source, params)
+    with pytest.raises(WorkspaceError, match=r"no dvc\.yaml"):
+        template.lay_out(tmp_path / "nowhere", tmp_path / "own", params)
