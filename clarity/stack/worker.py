@@ -1,8 +1,11 @@
 """One Prefect worker: runs the deployments of the project's prefect.yaml, each flow run in a process of its own."""
 
+import os
 import socket
 import sys
+import tempfile
 from datetime import datetime
+from pathlib import Path
 
 from clarity.errors import StackError
 from clarity.settings import Settings
@@ -26,7 +29,8 @@ class Worker(Part):
         return f"{Prefect().url(settings)}/work-pools/work-pool/{POOL}"
 
     def command(self, home: Home) -> Command:
-        variables = home.settings.environment() | client_environment(home) | {"PREFECT_WORKER_QUERY_SECONDS": "5"}
+        own = {"PREFECT_WORKER_QUERY_SECONDS": "5", "TMPDIR": str(_temporary(home))}
+        variables = home.settings.environment() | client_environment(home) | own
         argv = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process"]
         folder = home.root / "prefect"
         return Command([*argv, "--name", _name(home), "--install-policy", "never"], variables, folder)
@@ -52,6 +56,18 @@ class Worker(Part):
 
 def _name(home: Home) -> str:
     return f"{socket.gethostname()}-{home.id}"
+
+
+def _temporary(home: Home) -> Path:
+    """A folder for temporary files of this home alone: Prefect's workers share /tmp/runner_storage otherwise.
+
+    Whose user came first would shut out everybody else. Not below the home, where sockets' paths could get too long.
+    """
+    folder = Path(tempfile.gettempdir()) / f"clarity-{home.id}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.geteuid():
+        raise StackError(f"{folder}: belongs to user {folder.stat().st_uid}, the worker cannot use it")
+    return folder
 
 
 def _release_lost_runs(settings: Settings, *, before: float) -> None:
