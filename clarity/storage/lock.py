@@ -1,5 +1,6 @@
 """One night of screening at a time: an advisory lock of PostgreSQL, which a dead process cannot keep."""
 
+import contextlib
 import time
 from collections.abc import Sequence
 
@@ -66,6 +67,9 @@ class NightLock:
 
     def _drop(self) -> None:
         if self._link is not None:
+            with contextlib.suppress(SQLAlchemyError):  # a server that is away has let go of it already
+                # said to the server, which frees the lock of a closed connection only some moments later
+                self._link.scalar(text("SELECT pg_advisory_unlock(:key)"), {"key": self._key})
             self._link.invalidate()  # closes it for good: a pooled connection would keep the lock
             self._link.close()
             self._link = None

@@ -118,9 +118,8 @@ class Demo:
 
         objects = Objects(self.settings)
         with self.steps.step("screen", "a night of captures: quality, grade, heatmap, outcome"):
-            captures.push(
-                self.workspace, captures.held_out(self.workspace, CAPTURES), self.params.screening.inbox, objects
-            )
+            folder = f"{self.params.screening.inbox}demo-{self.params.model.name}"
+            captures.push(self.workspace, captures.held_out(self.workspace, CAPTURES), folder, objects)
             counts = screen()
         sheet = f"{counts['report']}contact.png"
         if objects.exists(sheet):
