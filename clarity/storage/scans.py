@@ -119,7 +119,7 @@ def _row(capture: Capture, patient_id: int) -> dict[str, object]:
     }
 
 
-def _conflict(capture: Capture, patient_id: int, known: Row[str, int, str, str]) -> str | None:
+def _conflict(capture: Capture, patient_id: int, known: Row[tuple[str, int, str, str]]) -> str | None:
     _, known_patient, known_eye, known_visit = known
     said = f"photograph {capture.sha256[:12]}…"
     if known_patient != patient_id:
