@@ -119,7 +119,8 @@ class _Journal:
             for line in self._path.read_text(encoding="utf-8").splitlines():
                 try:
                     said = json.loads(line)
-                    self._lines[said.pop("key")] = Checked(**said)
+                    key = said.pop("key")
+                    self._lines[key] = Checked(**said)
                 except (ValueError, KeyError, TypeError):
                     continue  # the line at which the machine was switched off
 

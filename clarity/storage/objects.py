@@ -50,6 +50,10 @@ class Objects:
     def __repr__(self) -> str:
         return f"Objects({self._place()})"
 
+    def __getstate__(self) -> dict[str, object]:
+        """What crosses to another process: never the client, which that process makes for itself."""
+        return self.__dict__ | {"_made": None}
+
     def put(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
         """Write an object, over any earlier one of this key. Raises StorageError."""
         with self._named_errors(key):
