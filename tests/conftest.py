@@ -53,6 +53,8 @@ def params() -> parameters.Params:
 @pytest.fixture(scope="session")
 def stack(_nobody_elses_services: None) -> Iterator[Settings]:
     """PostgreSQL, S3, Prefect, MLflow and a worker, really running for the whole session; stopped at its end."""
+    from prefect.context import refresh_global_settings_context
+
     from clarity import stack as parts
 
     given = os.environ.get("CLARITY_TEST_HOME")
@@ -64,6 +66,7 @@ def stack(_nobody_elses_services: None) -> Iterator[Settings]:
     parts.up(settings)
     settings = Settings.load()
     os.environ.update(settings.environment())
+    refresh_global_settings_context()  # Prefect was imported, and had read its address, before the stack had one
     yield settings
     if not given:
         parts.down(settings)

@@ -20,7 +20,6 @@ import typer
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.sorting import TaskRunSort
-from prefect.context import refresh_global_settings_context
 from typer.testing import CliRunner
 
 from clarity import params as parameters
@@ -125,7 +124,6 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture
 def bench(settings: Settings, tmp_path: Path, bundles: list[Path]) -> Iterator[Bench]:
-    refresh_global_settings_context()  # Prefect was imported before the stack had its address
     path, name = tmp_path / "workspace", new_name()
     for folder in ("conf", "input", "artifacts/prepared"):
         (path / folder).mkdir(parents=True)
@@ -283,7 +281,6 @@ def test_the_real_stages_end_in_a_promoted_model_that_grades(
     workspace: Path, settings: Settings, tmp_path: Path
 ) -> None:
     """Prepare, split, train and evaluate as they are; DVC has their results, and the rest follows from them."""
-    refresh_global_settings_context()
     facts = train(str(workspace))
     assert facts["stages"] == dict.fromkeys(("prepare", "split", "train", "evaluate"), "cached")
     assert list(facts["stages"])[-2:] == ["train", "evaluate"]
