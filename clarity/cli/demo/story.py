@@ -151,4 +151,5 @@ class Demo:
             "evaluation report": self.workspace / "artifacts" / "evaluation" / "report.html",
             "these facts": self.folder / "demo.json",
         }
-        return {what: str(path) for what, path in found.items()}
+        here = Path.cwd()
+        return {what: str(p.relative_to(here) if p.is_relative_to(here) else p) for what, p in found.items()}
