@@ -40,14 +40,16 @@ class Demo:
     def run(self) -> Facts:
         """Every step in order; the facts of the run. Raises what a step raises, after the stack is stopped again."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "screened.png").unlink(missing_ok=True)  # of an earlier run
         with PeakMemory() as memory:
             started = self._up()
             try:
                 memory.also(part.pid for part in stack.status(self.settings) if part.pid)
                 dataset = self._ingest(self._photographs())
                 verdict = self._train()
-                screened = self._screen()
-                prediction = self._predict()
+                graded = verdict["decision"] in ("promoted", "champion") or verdict["champion"] is not None
+                screened = self._screen() if graded else {}
+                prediction = self._predict() if graded else {}
             finally:
                 with self.steps.step("down", "stop what the demo started"):
                     stack.down(self.settings, parts=started)
@@ -149,7 +151,7 @@ class Demo:
             "training curve": curve,
             "screened, with heatmaps": self.folder / "screened.png",
             "evaluation report": self.workspace / "artifacts" / "evaluation" / "report.html",
-            "these facts": self.folder / "demo.json",
         }
         here = Path.cwd()
-        return {what: str(p.relative_to(here) if p.is_relative_to(here) else p) for what, p in found.items()}
+        names = {what: p.relative_to(here) if p.is_relative_to(here) else p for what, p in found.items() if p.exists()}
+        return {what: str(name) for what, name in names.items()}

@@ -30,7 +30,9 @@ class Facts:
     gate: dict[str, Any]
     model_version: str
     screened: dict[str, Any]
+    """Empty where the gate refused the only model: nothing is screened without a champion."""
     prediction: dict[str, Any]
+    """Empty likewise."""
     peak_rss_mb: int
     files: dict[str, str]
     overlay: str
@@ -90,7 +92,7 @@ def _lines(facts: Facts) -> list[tuple[str, str]]:
         ("Gate", accepted),
         *(("", reason) for reason in facts.gate["reasons"]),
         ("Model", f"{facts.model_version}"),
-        ("Screened", f"{_counts(screened['captures'])}; patients: {_counts(screened['outcomes'])}"),
+        ("Screened", _screened(screened)),
         ("One HTTP answer", _answer(answer)),
         ("Time", f"{facts.timings_s['total']:.0f} s: {timings}"),
         ("Memory", f"{facts.peak_rss_mb} MB at the peak, all processes summed"),
@@ -118,7 +120,15 @@ def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{name}: {count}" for name, count in counts.items())
 
 
+def _screened(screened: dict[str, Any]) -> str:
+    if not screened:
+        return "nothing: the gate refused the only model, and without a champion no photograph is graded"
+    return f"{_counts(screened['captures'])}; patients: {_counts(screened['outcomes'])}"
+
+
 def _answer(answer: dict[str, Any]) -> str:
+    if not answer:
+        return "none, for the same reason"
     if answer["grade"] is None:
         return f"ungradable: {', '.join(answer['quality']['reasons'])}"
     refer = "referable" if answer["referable"] else "not referable"
