@@ -108,14 +108,14 @@ def outcomes_of_run(session: Session, run_id: str) -> dict[str, int]:
     """How many outcomes a run wrote last, by result."""
     table = tables.Outcome
     counted = select(table.result, func.count()).where(table.run_id == run_id).group_by(table.result)
-    return dict(session.execute(counted).tuples())
+    return dict(session.execute(counted).tuples().all())
 
 
 def grades_of_run(session: Session, run_id: str) -> dict[int, int]:
     """How many predictions a run wrote, by grade."""
     table = tables.Prediction
     counted = select(table.grade, func.count()).where(table.run_id == run_id).group_by(table.grade)
-    return dict(session.execute(counted.order_by(table.grade)).tuples())
+    return dict(session.execute(counted.order_by(table.grade)).tuples().all())
 
 
 def worst_of_run(session: Session, run_id: str, limit: int) -> list[tuple[tables.Prediction, str]]:
