@@ -29,12 +29,10 @@ def held_out(workspace: Path, count: int) -> pd.DataFrame:
 def push(workspace: Path, rows: pd.DataFrame, folder: str, objects: Objects) -> int:
     """Put the captures, a truncated one and a page of text below ``folder`` with their manifest; how many objects."""
     lines: list[dict[str, str]] = []
-    photographs = workspace / "data" / "photographs"
     last = b""
     for number, row in enumerate(rows.itertuples(), start=1):
-        sha256 = str(row.sha256)
         name = f"capture-{number:03d}{row.suffix}"
-        last = (photographs / sha256[:2] / f"{sha256}{row.suffix}").read_bytes()
+        last = (workspace / "data" / manifest.photograph_path(str(row.sha256), str(row.suffix))).read_bytes()
         objects.put(f"{folder}/{name}", last)
         lines.append({"file": name, "patient": str(row.patient), "eye": str(row.eye), "visit": VISIT})
     for name, data in (("truncated.jpg", last[: len(last) // 3]), ("letter.jpg", b"Dear colleague, ...\n" * 40)):

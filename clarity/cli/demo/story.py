@@ -14,6 +14,7 @@ from clarity import stack
 from clarity.cli.demo import answer, captures, summary
 from clarity.cli.demo.measure import PeakMemory, Steps
 from clarity.cli.demo.summary import Facts
+from clarity.data import manifest
 from clarity.data.workspace import Workspace
 from clarity.params import Params
 from clarity.settings import Settings
@@ -47,26 +48,28 @@ class Demo:
                 memory.also(part.pid for part in stack.status(self.settings) if part.pid)
                 dataset = self._ingest(self._photographs())
                 verdict = self._train()
-                graded = verdict["decision"] in ("promoted", "champion") or verdict["champion"] is not None
-                screened = self._screen() if graded else {}
-                prediction = self._predict() if graded else {}
+                accepted = verdict["decision"] in ("promoted", "champion")
+                served = accepted or verdict["champion"] is not None
+                screened = self._screen() if served else {}
+                prediction = self._predict() if served else {}
             finally:
                 with self.steps.step("down", "stop what the demo started"):
                     stack.down(self.settings, parts=started)
+        written = self.folder / "demo.json"
         facts = Facts(
             timings_s=self.steps.total(),
             dataset=dataset,
             test=self._test(),
-            gate={"accepted": verdict["decision"] in ("promoted", "champion"), "decision": verdict["decision"],
+            gate={"accepted": accepted, "decision": verdict["decision"],
                   "reasons": list(verdict["reasons"]), "note": self.params.gate.note},
             model_version=f"{self.params.model.name} {verdict['version']}",
             screened=screened,
             prediction=prediction,
             peak_rss_mb=memory.peak_mb,
-            files=self._files(),
+            files=self._files(written),
             overlay=f"conf/{self.overlay.name}",
         )  # fmt: skip
-        summary.write(facts, self.folder / "demo.json")
+        summary.write(facts, written)
         return facts
 
     def _up(self) -> tuple[str, ...]:
@@ -131,9 +134,8 @@ class Demo:
                 "grades": counts["grades"], "quarantine": counts["quarantine"]}  # fmt: skip
 
     def _predict(self) -> dict[str, Any]:
-        rows = captures.held_out(self.workspace, CAPTURES)
-        row = rows.iloc[0]
-        photograph = self.workspace / "data" / "photographs" / row["sha256"][:2] / f"{row['sha256']}{row['suffix']}"
+        row = captures.held_out(self.workspace, 1).iloc[0]
+        photograph = self.workspace / "data" / manifest.photograph_path(row["sha256"], row["suffix"])
         with (
             self.steps.step("serve", "one photograph over HTTP"),
             answer.service(os.environ | self.settings.environment(), self.folder / "serve.log") as url,
@@ -144,7 +146,7 @@ class Demo:
         metrics = json.loads((self.workspace / "artifacts" / "evaluation" / "metrics.json").read_text())
         return summary.test_figures(metrics["test"])
 
-    def _files(self) -> dict[str, str]:
+    def _files(self, written: Path) -> dict[str, str]:
         curve = self.folder / "training_curve.png"
         shutil.copyfile(self.workspace / "artifacts" / "evaluation" / "curves.png", curve)
         found = {
@@ -152,6 +154,6 @@ class Demo:
             "screened, with heatmaps": self.folder / "screened.png",
             "evaluation report": self.workspace / "artifacts" / "evaluation" / "report.html",
         }
+        there = {what: path for what, path in found.items() if path.exists()} | {"these facts": written}
         here = Path.cwd()
-        names = {what: p.relative_to(here) if p.is_relative_to(here) else p for what, p in found.items() if p.exists()}
-        return {what: str(name) for what, name in names.items()}
+        return {what: str(p.relative_to(here) if p.is_relative_to(here) else p) for what, p in there.items()}
