@@ -5,8 +5,6 @@ fresh.
 """
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -17,7 +15,6 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 from prefect.states import Completed
-from sqlalchemy import Engine
 
 from clarity import params as parameters
 from clarity.data.workspace import Workspace
@@ -27,8 +24,8 @@ from clarity.params import GateParams
 from clarity.records import ModelRef, Verdict
 from clarity.registry import gate, judgement, ledger, promotion
 from clarity.registry.models import Registry
+from clarity.registry.services import opened
 from clarity.settings import Settings
-from clarity.storage import database
 
 Decision = Literal["promoted", "refused", "champion", "withdrawn"]
 _DELAYS_S = [2.0, 5.0, 15.0]
@@ -86,7 +83,7 @@ def train(workspace: str | None = None) -> dict[str, Any]:
 
 def register(workspace: str, run_id: str, name: str) -> ModelRef:
     """The workspace's bundle as a model version; the same one when nothing has changed."""
-    with _services() as (registry, engine):
+    with opened(Settings.load()) as (registry, engine):
         promotion.reconcile(registry, engine, name)  # after a promotion that died between ledger and alias
         ref = registry.register(Path(workspace) / "artifacts" / "bundle", run_id, name)
         return ref if ref.alias else registry.challenge(ref)
@@ -97,7 +94,7 @@ def judge(workspace: str, ref: ModelRef, params: GateParams) -> Judgement:
     folder = Path(workspace)
     challenger = Bundle.load(folder / "artifacts" / "bundle")
     predictions = pd.read_csv(folder / "artifacts" / "evaluation" / "predictions.csv", dtype={"patient": str})
-    with _services() as (registry, engine):
+    with opened(Settings.load()) as (registry, engine):
         champion = _champion(registry, ref.name)
         if champion is not None and champion.version == ref.version:
             said = (f"version {ref.version} is the champion already",)
@@ -115,7 +112,7 @@ def judge(workspace: str, ref: ModelRef, params: GateParams) -> Judgement:
 def settle(ref: ModelRef, judged: Judgement, actor: str) -> None:
     """Write the verdict to the ledger and to MLflow, and move the aliases if it is yes."""
     write = promotion.promote if judged.decision == "promoted" else promotion.refuse
-    with _services() as (registry, engine):
+    with opened(Settings.load()) as (registry, engine):
         write(registry, engine, ref, actor=actor, reasons=judged.reasons, figures=judged.figures)
         registry.tag(ref, {"clarity.gate": judged.decision, "clarity.gate_reasons": "\n".join(judged.reasons)})
 
@@ -210,13 +207,3 @@ def _run_id(workspace: Path) -> str:
         return str(json.loads(path.read_text(encoding="utf-8"))["run_id"])
     except (OSError, ValueError, KeyError):
         raise WorkspaceError(f"{path}: missing or malformed, the stage train writes it") from None
-
-
-@contextmanager
-def _services() -> Iterator[tuple[Registry, Engine]]:
-    settings = Settings.load()
-    engine = database.engine(settings.need("database_url"), pool_size=2)
-    try:
-        yield Registry(settings.need("mlflow_tracking_uri")), engine
-    finally:
-        engine.dispose()

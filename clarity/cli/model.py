@@ -1,12 +1,13 @@
 """``clarity train`` and ``clarity model list | show | promote | rollback``: which model grades, and why."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from sqlalchemy import Engine
 
     from clarity.registry.models import Registry
@@ -134,18 +135,11 @@ def rollback(why: str = _WHY, who: str = _WHO, name: str = _NAME) -> None:
     typer.echo(f"{ref.name} version {ref.version} is the champion again")
 
 
-@contextmanager
-def _services() -> "Iterator[tuple[Registry, Engine]]":
-    from clarity.registry.models import Registry
+def _services() -> "AbstractContextManager[tuple[Registry, Engine]]":
+    from clarity.registry.services import opened
     from clarity.settings import Settings
-    from clarity.storage import database
 
-    settings = Settings.load()
-    engine = database.engine(settings.need("database_url"), pool_size=2)
-    try:
-        yield Registry(settings.need("mlflow_tracking_uri")), engine
-    finally:
-        engine.dispose()
+    return opened(Settings.load())
 
 
 def _actor(who: str) -> str:
