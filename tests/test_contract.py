@@ -63,28 +63,27 @@ def test_imports_go_one_way() -> None:
     assert done.returncode == 0, done.stdout
 
 
+def assert_loads_none_of(unwanted: tuple[str, ...], names: list[str]) -> None:
+    """A process that has really imported these modules has loaded none of the unwanted packages."""
+    done = python(
+        "import importlib, sys\n"
+        "for name in sys.argv[1].split(): importlib.import_module(name)\n"
+        f"print(*(name for name in {unwanted!r} if name in sys.modules))",
+        " ".join(names),
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
+
+
 def test_the_library_at_run_time_imports_no_orchestrator_and_no_web_framework() -> None:
     """import-linter reads the source; this asks a process that has really imported everything."""
     names = [name for name in modules("clarity") if not name.startswith("clarity.cli")]
     assert len(names) > 60
-    done = python(
-        "import importlib, sys\n"
-        "for name in sys.argv[1].split(): importlib.import_module(name)\n"
-        f"print(*(name for name in {ORCHESTRATORS!r} if name in sys.modules))",
-        " ".join(names),
-    )
-    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
+    assert_loads_none_of(ORCHESTRATORS, names)
 
 
 def test_what_screens_and_serves_is_free_of_torch() -> None:
     names = [name for part in TORCH_FREE for name in modules(f"clarity.{part}")] + modules("serving")
-    done = python(
-        "import importlib, sys\n"
-        "for name in sys.argv[1].split(): importlib.import_module(name)\n"
-        f"print(*(name for name in {HEAVY!r} if name in sys.modules))",
-        " ".join(names),
-    )
-    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
+    assert_loads_none_of(HEAVY, names)
 
 
 def test_the_commands_import_nothing_heavy_until_they_run() -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +18,9 @@ from clarity.errors import InferenceError
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    Side = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+    """(N, 3, 224, 224) normalised photographs -> (N, 224, 224) heatmaps in 0..1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +45,13 @@ def bench(
 ) -> None:
     """Time grade + heatmap against torchvision with pytorch-grad-cam, on this machine (needs the extra `dev`)."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     console = Console()
     with console.status("exporting a ResNet-50 and timing both sides"):
-        rows = [_inference(batch, repeats) for batch in (1, 8)]
-    table = Table("bench", "times faster", "Clarity, ms an image", "usual, ms an image")
+        sides = _sides()
+        rows = [_inference(*sides, batch, repeats) for batch in (1, 8)]
+    table = Table(Column("bench", no_wrap=True), "times faster", "Clarity, ms an image", "usual, ms an image")
     for row in rows:
         table.add_row(row.name, f"{row.value:.1f} x", f"{row.ours_ms:.1f}", f"{row.usual_ms:.1f}")
     console.print(table)
@@ -55,11 +59,10 @@ def bench(
         output.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
 
 
-def _inference(batch: int, repeats: int) -> Row:
+def _inference(ours: "Side", usual: "Side", batch: int, repeats: int) -> Row:
     import numpy as np
 
     images = np.random.default_rng(batch).standard_normal((batch, 3, 224, 224), dtype=np.float32)
-    ours, usual = _sides()
     mine, theirs = ours(images), usual(images)
     if not np.allclose(mine, theirs, atol=1e-3):
         raise InferenceError(
@@ -75,7 +78,7 @@ def _inference(batch: int, repeats: int) -> Row:
     return Row(f"inference.fp32.batch{batch}", usual_ms / ours_ms, "x", ours_ms, usual_ms)
 
 
-def _sides() -> tuple[Callable[["NDArray[np.float32]"], Any], Callable[["NDArray[np.float32]"], Any]]:
+def _sides() -> "tuple[Side, Side]":
     """The same ResNet-50 twice: through Clarity's graph and engine, and as usually written. Both give heatmaps."""
     import tempfile
 
@@ -95,13 +98,10 @@ def _sides() -> tuple[Callable[["NDArray[np.float32]"], Any], Callable[["NDArray
     torch.manual_seed(0)
     torch.set_num_threads(cores())
     network = backbones.build(ModelParams(name="bench", backbone="resnet50", weights="none", dropout=0.0)).eval()
-    folder = Path(tempfile.mkdtemp(prefix="clarity-bench-"))
-    export.export(network, 224, folder)
-    compiled = ov.Core().compile_model(
-        folder / export.IR,
-        "CPU",
-        {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": str(cores()), "INFERENCE_PRECISION_HINT": "f32"},
-    )
+    options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": str(cores()), "INFERENCE_PRECISION_HINT": "f32"}
+    with tempfile.TemporaryDirectory(prefix="clarity-bench-") as folder:
+        export.export(network, 224, Path(folder))
+        compiled = ov.Core().compile_model(Path(folder) / export.IR, "CPU", options)
     grade = 2
 
     def ours(images: "NDArray[np.float32]") -> "NDArray[np.float32]":
