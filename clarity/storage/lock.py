@@ -11,6 +11,7 @@ from clarity.errors import AlreadyRunning, StorageUnavailable
 from clarity.storage import database
 
 SCREENING_LOCK = 0x0C1A_5C11
+_FREED_WITHIN_S = 5.0  # a server frees the lock of a connection that died some moments after the connection
 
 
 class NightLock:
@@ -48,16 +49,21 @@ class NightLock:
     def _confirm(self) -> None:
         if self._link is not None and self._is_alive(self._link):
             return
+        until = time.monotonic() + (_FREED_WITHIN_S if self._link is not None else 0.0)
         self._drop()
         with database.named_errors(self._engine):
             link = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-            taken = link.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": self._key})
+            while not (taken := self._try(link)) and time.monotonic() < until:
+                time.sleep(0.05)
         if not taken:
             link.close()
             raise AlreadyRunning(
                 f"PostgreSQL {database.where(self._engine.url)}: another night of screening holds the lock"
             )
         self._link = link
+
+    def _try(self, link: Connection) -> bool:
+        return bool(link.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": self._key}))
 
     def _is_alive(self, link: Connection) -> bool:
         try:
