@@ -64,9 +64,10 @@ class TrainParams(_Section):
     learning_rate: float = Field(gt=0)
     weight_decay: float = Field(ge=0)
     warmup_share: float = Field(ge=0, lt=1)
+    frozen_stages: int = Field(ge=0, le=7)
     loss: Literal["cross_entropy", "ordinal", "expected_grade"]
     cross_entropy_share: float = Field(ge=0)
-    class_weights: bool
+    class_weights: float = Field(ge=0, le=1)
     patience: int = Field(ge=1)
     precision: Literal["auto", "32-true", "bf16-mixed"]
     channels_last: bool
@@ -87,6 +88,7 @@ class EvaluateParams(_Section):
     target_sensitivity: float = Field(gt=0, le=1)
     decision: Literal["expected", "argmax"]
     error_examples: int = Field(ge=0)
+    quantise_photographs: int = Field(ge=0)
 
 
 class GateParams(_Section):

@@ -101,4 +101,4 @@ def engine_of(url: str) -> Engine:
 @functools.lru_cache(maxsize=1)
 def _grader(bundle: str, version: str) -> Grader:
     loaded = Bundle.load(Path(bundle))
-    return Grader(loaded, InferenceEngine.load(loaded), version)
+    return Grader(loaded, InferenceEngine.load(loaded, streams="throughput"), version)

@@ -17,12 +17,12 @@ from clarity import __version__, params
 from clarity.errors import SettingsError
 from clarity.params import Params
 from clarity.settings import Settings
-from serving import orphans, routes
+from serving import documentation, orphans, routes
 from serving.predict import GradingAPI
 from serving.schemas import STATEMENT
 from serving.source import Source
 
-_OWN_PAGES = {"/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"}
+_SCHEMA = "/openapi.json"
 _HOSTS = ("127.0.0.1", "0.0.0.0", "::")  # noqa: S104 - what LitServe can listen on; loopback unless said otherwise
 
 
@@ -77,12 +77,13 @@ def main(*, bundle: Path | None, host: str | None, port: int | None, configurati
 def _dress(app: FastAPI, server: LitServer, *, serving: params.ServingParams) -> None:
     """Our paths instead of LitServe's, which answer text and turn a malformed body into a 500."""
     app.title, app.version, app.description = "Clarity", __version__, STATEMENT
-    app.router.routes[:] = [route for route in app.router.routes if getattr(route, "path", "") in _OWN_PAGES]
+    app.router.routes[:] = [route for route in app.router.routes if getattr(route, "path", "") == _SCHEMA]
     # A PNG in base64 costs a gzip more time than the network takes to look at the eye.
     app.user_middleware[:] = [entry for entry in app.user_middleware if entry.cls is not cast(object, GZipMiddleware)]
     app.include_router(routes.router(server, serving))
     routes.register_errors(app)
     routes.document(app)
+    documentation.offer(app)
     start_up = app.router.lifespan_context
 
     @asynccontextmanager

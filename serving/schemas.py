@@ -6,8 +6,8 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from clarity.inference import heatmap
-from clarity.inference.bundle import Spec
 from clarity.inference.grader import Graded
+from clarity.inference.spec import Spec
 
 STATEMENT = (
     "Clarity is decision support in development, not a medical device. A qualified person must review every result."

@@ -12,28 +12,30 @@ def random_bundle(folder: Path, params: Params) -> Path:
     """A bundle around a ResNet-50 of random weights at the configuration's size. Its grades mean nothing."""
     import torch
 
-    from clarity.inference import bundle, export
+    from clarity.inference import bundle, export, spec
     from clarity.params import ModelParams
     from clarity.training import backbones
+    from tests import tiny
 
     torch.manual_seed(0)
     network = backbones.build(ModelParams(name="plumbing", backbone="resnet50", weights="none", dropout=0.0))
     torch.nn.init.normal_(network.head.weight, std=0.5)
     export.export(network, params.imaging.size, folder / "graph")
-    facts = bundle.Facts(
+    facts = spec.Facts(
         name="plumbing",
         backbone="resnet50",
         imaging=params.imaging,
         quality=params.quality,
         temperature=1.0,
         decision="expected",
-        thresholds=bundle.Thresholds(referable=0.5, vision_threatening=0.5),
+        thresholds=spec.Thresholds(referable=0.5, vision_threatening=0.5),
         data_version="unversioned",
         data_summary="random weights, for plumbing",
         git_commit="unknown",
         metrics={},
     )
-    return bundle.write(folder / "bundle", graph=folder / "graph", facts=facts).path
+    parity = tiny.measure(network.eval(), folder / "graph", params.imaging.size)
+    return bundle.write(folder / "bundle", graph=folder / "graph", facts=facts, parity=parity).path
 
 
 def trained_workspace(folder: Path, settings: Settings, params: Params) -> Path:

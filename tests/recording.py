@@ -10,8 +10,9 @@ import numpy as np
 
 from clarity import params
 from clarity.inference.bundle import Bundle
-from clarity.inference.engine import Engine, Scores
+from clarity.inference.engine import Engine
 from clarity.inference.grader import Grader
+from clarity.inference.scores import Scores
 from clarity.records import Tensor
 from serving.source import Source
 

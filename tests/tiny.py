@@ -10,8 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from clarity import params as parameters
-from clarity.inference import bundle, export
+from clarity.imaging import to_tensor
+from clarity.inference import bundle, export, spec
+from clarity.inference.parity import Parity
+from clarity.inference.processor import Precision
 from clarity.records import Image
+from clarity.training import forms
+from clarity.training.metrics import Operating
 
 SIZE = 64
 PARAMS = parameters.load(Path(__file__).resolve().parents[1] / "conf/pipeline.yaml")
@@ -38,7 +43,7 @@ class TinyNetwork(nn.Module):
         return self.head(self.features(x).mean(dim=(2, 3)))
 
 
-def facts(**changes: object) -> bundle.Facts:
+def facts(**changes: object) -> spec.Facts:
     values: dict[str, object] = {
         "name": "clarity-dr",
         "backbone": "tiny",
@@ -46,19 +51,32 @@ def facts(**changes: object) -> bundle.Facts:
         "quality": PARAMS.quality,
         "temperature": 1.5,
         "decision": "expected",
-        "thresholds": bundle.Thresholds(referable=0.4, vision_threatening=0.3),
+        "thresholds": spec.Thresholds(referable=0.4, vision_threatening=0.3),
         "data_version": "unversioned",
         "data_summary": "Nothing: its weights are random.",
         "git_commit": "0000000",
         "metrics": {"qwk": {"value": 0.1, "low": -0.1, "high": 0.3, "n": 40}},
     }
-    return bundle.Facts.model_validate(values | changes)
+    return spec.Facts.model_validate(values | changes)
 
 
-def write_bundle(folder: Path, network: nn.Module | None = None, **changes: object) -> bundle.Bundle:
-    """Export and write ``folder/bundle``."""
-    export.export(network or TinyNetwork(), SIZE, folder / "graph")
-    return bundle.write(folder / "bundle", graph=folder / "graph", facts=facts(**changes))
+def write_bundle(
+    folder: Path, network: nn.Module | None = None, *, precisions: tuple[Precision, ...] = ("fp32",), **changes: object
+) -> bundle.Bundle:
+    """Export, compare with torch and write ``folder/bundle`` with the forms that passed."""
+    network = network or TinyNetwork()
+    export.export(network, SIZE, folder / "graph")
+    parity = measure(network, folder / "graph", SIZE, precisions)
+    return bundle.write(folder / "bundle", graph=folder / "graph", facts=facts(**changes), parity=parity)
+
+
+def measure(
+    network: nn.Module, graph: Path, size: int, precisions: tuple[Precision, ...] = ("fp32",)
+) -> dict[Precision, Parity]:
+    """The real comparison, on drawn noise of which every grade is claimed."""
+    pixels = np.random.default_rng(5).integers(0, 256, (20, size, size, 3), dtype=np.uint8)
+    on = forms.Yardstick(lambda: [to_tensor(pixels)], np.arange(20) % 5, 1.5, Operating("expected", 0.4, 0.3))
+    return forms.measure(network, graph, on, pixels, precisions)
 
 
 def eye(width: int = 420, height: int = 320, *, seed: int = 0) -> Image:

@@ -4,24 +4,21 @@ collect (check and stage, resumable) → merge with the present version → lay 
 ``dvc push`` → journal. Whatever fails after the swap puts the previous version back.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
-from clarity.data import contact, dataset, sources, summary, versions
+from clarity.data import dataset, publish, sources
 from clarity.data.collect import Collected, Progress, collect, seen, silent
 from clarity.data.likeness import near_pairs
 from clarity.data.manifest import REASON
 from clarity.data.merge import DataSet, merge
-from clarity.data.workspace import DATA, DATA_FILE, Workspace
-from clarity.errors import SourceError, TooManyBad, WorkspaceError
+from clarity.data.workspace import DATA, Workspace
+from clarity.errors import TooManyBad
 from clarity.params import Params
 from clarity.storage.objects import Objects
-
-_PUSH_JOBS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +97,11 @@ def commit(
         pairs = near_pairs(new.manifest, params.ingest)
         result = _result(collected, rows, old, new, len(pairs))
         if not dry_run and not dataset.same(old, new):
-            result = _publish(workspace, new, pairs, params, objects, result, Path(collected.staging), on_line)
+            report = publish.publish(workspace, new, pairs, params, objects, Path(collected.staging), on_line)
+            result = replace(result, version=report.name, report=str(report))
         elif not result.changed:
-            version = workspace.data_version()
-            report = _report(workspace, version, new, pairs, params)  # may be another $CLARITY_HOME than before
-            result = replace(result, version=version, report=str(report))
+            report = publish.report(workspace, new, pairs, params)  # may be another $CLARITY_HOME than before
+            result = replace(result, version=report.name, report=str(report))
         dataset.remove(Path(collected.staging))
         return result
 
@@ -172,60 +169,3 @@ def _result(collected: Collected, rows: pd.DataFrame, old: DataSet, new: DataSet
         near_duplicates=pairs,
         report="",
     )
-
-
-def _publish(
-    workspace: Workspace,
-    new: DataSet,
-    pairs: pd.DataFrame,
-    params: Params,
-    objects: Objects,
-    result: IngestResult,
-    staging: Path,
-    on_line: Callable[[str], None],
-) -> IngestResult:
-    objects.ensure_bucket()
-    target = workspace.path / dataset.STAGING / "next"
-    dataset.build(new, target, [staging, workspace.path / DATA])
-    with dataset.replacing(workspace, target):
-        _dvc(workspace, on_line, "add", "--quiet", DATA)
-        _push(workspace, objects, on_line)
-        version = workspace.data_version()
-        report = _report(workspace, version, new, pairs, params)
-        result = replace(result, version=version, report=str(report))
-        files = {path.name: path.read_bytes() for path in sorted(report.iterdir())}
-        versions.record(objects, version, files)
-    return result
-
-
-def _push(workspace: Workspace, objects: Objects, on_line: Callable[[str], None]) -> None:
-    try:
-        _dvc(workspace, on_line, "push", "--quiet", "--jobs", str(_PUSH_JOBS), DATA_FILE)
-    except WorkspaceError:
-        objects.ensure_bucket()  # where the store is away, that is what is said
-        raise
-
-
-def _dvc(workspace: Workspace, on_line: Callable[[str], None], *arguments: str) -> None:
-    on_line(f"dvc {arguments[0]}")
-    try:
-        workspace.dvc(*arguments, on_line=on_line)
-    except WorkspaceError as error:
-        if "No space left" in str(error):
-            raise SourceError(f"{workspace.path}: the disk is full; the data set is unchanged") from error
-        raise
-
-
-def _report(workspace: Workspace, version: str, new: DataSet, pairs: pd.DataFrame, params: Params) -> Path:
-    folder = workspace.settings.home / "ingest" / version
-    if (folder / DATA_FILE).exists():
-        return folder
-    folder.mkdir(parents=True, exist_ok=True)
-    picture = contact.sheet(new.manifest, workspace.path / DATA, params.imaging)
-    (folder / "contact.png").write_bytes(contact.encode(picture))
-    (folder / "summary.md").write_text(summary.page(version, new, pairs), encoding="utf-8")
-    (folder / "summary.json").write_text(json.dumps(summary.figures(new, pairs), indent=1), encoding="utf-8")
-    new.quarantine.to_csv(folder / "quarantine.csv", index=False)
-    pairs.to_csv(folder / "near_duplicates.csv", index=False)
-    (folder / DATA_FILE).write_text(workspace.data_file(), encoding="utf-8")
-    return folder

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from clarity.params import IngestParams
 from clarity.records import Image
 
-_BLOCK = 512
 _SAMPLES = 384
 _TELLING = 128
 """Pixels."""
@@ -44,10 +43,7 @@ def likeness(image: Image) -> Likeness:
 
 
 def near_pairs(manifest: pd.DataFrame, params: IngestParams) -> pd.DataFrame:
-    """Pairs of photographs of different patients that are nearly the same, in the manifest's order: PAIR_COLUMNS.
-
-    Exact: every pair is compared, in blocks of integers, so 100,000 photographs take seconds and memory stays flat.
-    """
+    """Pairs of photographs of different patients that are nearly the same, in the manifest's order: PAIR_COLUMNS."""
     pairs = _pairs(manifest, params.near_duplicate_bits, params.near_duplicate_detail_bits)
     return pairs[pairs["patient_a"] != pairs["patient_b"]].reset_index(drop=True)
 
@@ -63,9 +59,9 @@ def same_photograph(table: pd.DataFrame, params: IngestParams) -> pd.DataFrame:
 
 def _pairs(table: pd.DataFrame, limit: int, detail_limit: int) -> pd.DataFrame:
     coarse, fine = _words(table["phash"], 16), _words(table["detail"], 64)
-    left, right = _close(coarse, limit)
+    left, right = _close(fine, detail_limit)
     bits, detail_bits = _distance(coarse, left, right), _distance(fine, left, right)
-    kept = detail_bits <= detail_limit
+    kept = bits <= limit
     a, b = table.iloc[left[kept]], table.iloc[right[kept]]
     columns = [side[key].to_numpy() for side in (a, b) for key in ("sha256", "patient", "name")]
     return pd.DataFrame(dict(zip(PAIR_COLUMNS, [*columns, bits[kept], detail_bits[kept]], strict=True)))
@@ -96,17 +92,32 @@ def _words(digits: pd.Series, length: int) -> NDArray[np.uint64]:
 
 
 def _close(words: NDArray[np.uint64], limit: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Indices i < j of all pairs of (n, 1) words at most ``limit`` bits apart, sorted."""
-    flat, found = words[:, 0], []
-    for top in range(0, len(flat), _BLOCK):
-        for start in range(top, len(flat), _BLOCK):
-            differing = np.bitwise_count(flat[top : top + _BLOCK, None] ^ flat[None, start : start + _BLOCK])
-            i, j = np.nonzero(differing <= limit)
-            i, j = i + top, j + start
-            found.append(np.stack([i, j])[:, i < j])
-    pairs = np.concatenate(found, axis=1) if found else np.empty((2, 0), np.intp)
-    order = np.lexsort((pairs[1], pairs[0]))
-    return pairs[0][order], pairs[1][order]
+    """Indices i < j of all pairs of (n, w) words at most ``limit`` bits apart, sorted.
+
+    Exact without comparing all with all: of limit + 1 disjoint bands of bits, such a pair agrees on at least one whole
+    band, so only photographs that share a band are compared. A band takes every (limit + 1)-th bit, because
+    neighbouring frequencies say the same.
+    """
+    bits = np.unpackbits(words.astype(">u8").view(np.uint8), axis=1)
+    found = [_alike(words, bits[:, band :: limit + 1], limit) for band in range(min(limit + 1, bits.shape[1]))]
+    pairs = np.unique(np.concatenate(found), axis=0)
+    return pairs[:, 0], pairs[:, 1]
+
+
+def _alike(words: NDArray[np.uint64], band: NDArray[np.uint8], limit: int) -> NDArray[np.intp]:
+    """(m, 2) indices i < j of the pairs with equal bands that are at most ``limit`` bits apart."""
+    _, key = np.unique(np.packbits(band, axis=1), axis=0, return_inverse=True)
+    order = np.argsort(key, kind="stable")
+    last = np.searchsorted(key[order], key[order], side="right")  # where each one's run of equal bands ends
+    at, found = np.arange(len(order)), [np.empty((0, 2), np.intp)]
+    for step in range(1, len(order)):
+        at = at[at + step < last[at]]
+        if not len(at):
+            break
+        left, right = order[at], order[at + step]
+        near = _distance(words, left, right) <= limit
+        found.append(np.stack([left[near], right[near]], axis=1))
+    return np.concatenate(found)
 
 
 def _distance(words: NDArray[np.uint64], left: NDArray[np.intp], right: NDArray[np.intp]) -> NDArray[np.int64]:

@@ -7,37 +7,45 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from clarity.imaging.view import View
 from clarity.records import Crop, Field, Image
+
+_PLAIN, _SOFTENING = 2.0, 0.45
+"""Where more pixels than this become one, two neighbours no longer stand for all: a blur of this deviation helps. So it
+takes a third of INTER_AREA's time and is 0.2 to 0.6 grey levels from it (23 photographs, before CLAHE)."""
 
 
 def square(field: Field) -> Crop:
     """The square around the field of view; it may reach outside the photograph."""
-    side = max(1, round(2 * field.radius))
-    return Crop(float(round(field.cx + 0.5 - side / 2)), float(round(field.cy + 0.5 - side / 2)), float(side))
+    edge = 0.5 - field.radius
+    return Crop(field.cx + edge, field.cy + edge, 2 * field.radius)
 
 
-def crop(image: Image, area: Crop, size: int) -> Image:
-    """The square ``area`` of ``image`` as (size, size, 3); what lies outside the photograph is black."""
-    side, left, top = int(area.side), int(area.left), int(area.top)
-    height, width = image.shape[:2]
-    x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + side, width), min(top + side, height)
-    if (x0, y0, x1, y1) == (left, top, left + side, top + side):
-        cut = image[y0:y1, x0:x1]
-    else:
-        cut = np.zeros((side, side, 3), dtype=np.uint8)
-        cut[y0 - top : y1 - top, x0 - left : x1 - left] = image[y0:y1, x0:x1]
-    how = cv2.INTER_AREA if side >= size else cv2.INTER_LINEAR
-    resized: Image = cv2.resize(cut, (size, size), interpolation=how)
-    return resized
+def crop(view: View, area: Crop, size: int) -> Image:
+    """The square ``area`` (in original pixels) as (size, size, 3); what lies outside the photograph is black."""
+    ratio = area.side / view.factor / size
+    image = cv2.GaussianBlur(view.image, (3, 3), _SOFTENING) if ratio > _PLAIN else view.image
+    # Where the centre of the first pixel comes from; centres are whole numbers, edges lie half a pixel before.
+    x, y = ((edge - start) / view.factor + (ratio - 1) / 2 for edge, start in
+            ((area.left, view.left), (area.top, view.top)))  # fmt: skip
+    place = np.array([[ratio, 0, x], [0, ratio, y]])
+    cut: Image = cv2.warpAffine(image, place, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    return cut
 
 
 def inside(field: Field, area: Crop, size: int) -> NDArray[np.bool_]:
     """(size, size) mask of the pixels of a cropped image that lie in the field of view."""
     scale = area.side / size
-    x = area.left + (np.arange(size) + 0.5) * scale - 0.5
-    y = area.top + (np.arange(size) + 0.5) * scale - 0.5
-    within: NDArray[np.bool_] = np.hypot(x[None, :] - field.cx, y[:, None] - field.cy) <= field.radius
+    x = (area.left + (np.arange(size) + 0.5) * scale - 0.5 - field.cx).astype(np.float32)
+    y = (area.top + (np.arange(size) + 0.5) * scale - 0.5 - field.cy).astype(np.float32)
+    within: NDArray[np.bool_] = (x * x)[None, :] + (y * y)[:, None] <= np.float32(field.radius) ** 2
     return within
+
+
+def only(image: Image, mask: NDArray[np.bool_]) -> Image:
+    """A copy that is black where ``mask`` is not."""
+    kept: Image = cv2.bitwise_and(image, image, mask=mask.view(np.uint8))
+    return kept
 
 
 def equalise(image: Image, *, clip_limit: float, tiles: int) -> Image:

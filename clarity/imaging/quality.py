@@ -3,7 +3,7 @@
 Everything is measured with the field of view 256 pixels across, so that one set of thresholds holds for every camera.
 The score is the product of two things a grader needs: vessels that stand out and light to see them by. It has no
 fitted weights. Against EyeQ's labels of 300 EyePACS photographs (206 good, 32 usable, 62 reject) its AUROC is 0.99 for
-reject against good; the default ``min_score`` refuses 0 % of good, 9 % of usable, 56 % of reject.
+reject against good; the default ``min_score`` refuses 0 % of good, 12 % of usable, 56 % of reject.
 """
 
 import cv2
@@ -11,8 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clarity.imaging import fundus
+from clarity.imaging.view import View
 from clarity.params import QualityParams
-from clarity.records import Field, Image, Quality
+from clarity.records import Crop, Field, Image, Quality
+
+Plane = NDArray[np.float32]
 
 DARK, BRIGHT, BLURRED = "too dark", "too bright", "blurred"
 CUT, OTHER = "field of view cut", "not a fundus photograph"
@@ -23,14 +26,20 @@ _FULL_SHARPNESS, _FULL_BRIGHTNESS = 0.15, 0.30
 """From here on more contrast, or more light, does not make a photograph better."""
 _MAX_ROUGHNESS, _MIN_SHADING, _MIN_REDNESS = 0.06, 0.02, 0.65
 """What no retina shows: texture as rough as fur or print, light as even as paper, a surface more blue than red."""
+_CALM = 0.85
+"""Deviation, in pixels, of the blur that takes the sensor's noise away before vessels are measured."""
+_VESSEL = np.ones((9, 9), np.uint8)
+"""A square is taken apart into a row and a column, so it costs a quarter of the disc that is 11 across, and gives the
+same sharpness (correlation 0.9995, ratio 0.97 to 1.03, on 127 photographs)."""
+_SPARSE = np.s_[::2, ::2]
+"""Every fourth pixel tells as much of a texture as all of them."""
 
 
-def assess(image: Image, field: Field | None, params: QualityParams) -> Quality:
-    """Judge (H, W, 3) uint8 RGB, before CLAHE, in whose pixels ``field`` is; None = no field of view was found."""
+def assess(view: View, field: Field | None, area: Crop, params: QualityParams) -> Quality:
+    """Judge a photograph, before CLAHE, by the square ``area`` around its field of view; None = none was found."""
     if field is None:
         return Quality(0.0, gradable=False, reasons=(OTHER,))
-    area = fundus.square(field)
-    measures = measure(fundus.crop(image, area, SIDE), fundus.inside(field, area, SIDE))
+    measures = measure(fundus.crop(view, area, SIDE), fundus.inside(field, area, SIDE))
     measures["visible"] = field.visible
     if not _retina(measures):
         return Quality(0.0, gradable=False, reasons=(OTHER,), measures=measures)
@@ -43,37 +52,55 @@ def assess(image: Image, field: Field | None, params: QualityParams) -> Quality:
     return Quality(score, gradable=not reasons, reasons=reasons, measures=measures)
 
 
-def measure(view: Image, inside: NDArray[np.bool_]) -> dict[str, float]:
-    """What is measured of a (SIDE, SIDE, 3) view: brightness, sharpness, roughness, shading, redness.
+def measure(image: Image, inside: NDArray[np.bool_]) -> dict[str, float]:
+    """What is measured of (SIDE, SIDE, 3): brightness, sharpness, roughness, shading, redness.
 
     ``sharpness`` is the contrast of the vessels: the 95th percentile of the black-hat transform of the green channel,
     relative to the light around. ``shading`` and ``roughness`` are the relative deviation of luminance, at large and
     at the finest scale. ``redness`` is the share of pixels that are not more blue than red.
     """
-    seen = _seen(view, inside)
-    if not seen.any():
+    red, green, blue = cv2.split(image)
+    seen = _seen(cv2.max(cv2.max(red, green), blue), inside)
+    some = seen[_SPARSE] > 0
+    if not some.any():
         return {"brightness": 0.0, "sharpness": 0.0, "roughness": 0.0, "shading": 0.0, "redness": 1.0}
-    red, green, blue = (view[:, :, k].astype(np.float32) for k in range(3))
-    luminance = (0.299 * red + 0.587 * green + 0.114 * blue)[seen]
-    around = cv2.GaussianBlur(green, (0, 0), 8) + 10
-    finest = np.abs(cv2.GaussianBlur(green, (0, 0), 0.7) - cv2.GaussianBlur(green, (0, 0), 2)) / around
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (11, 11))
-    vessels = cv2.morphologyEx(cv2.GaussianBlur(green, (0, 0), 0.8), cv2.MORPH_BLACKHAT, disc) / around
-    mean = float(luminance.mean())
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    mean, deviation = (float(value[0, 0]) for value in cv2.meanStdDev(grey, mask=seen))
+    plane = green.astype(np.float32)
+    around = _around(plane)[_SPARSE][some]
+    bluer = cv2.threshold(cv2.subtract(blue, red), 8, 1, cv2.THRESH_BINARY)[1] & seen
     return {
         "brightness": mean / 255,
-        "sharpness": float(np.percentile(vessels[seen], 95)),
-        "roughness": float(finest[seen].mean()),
-        "shading": float(luminance.std()) / (mean + 5),
-        "redness": float((red + 8 >= blue)[seen].mean()),
+        "sharpness": float(np.percentile(_vessels(plane)[_SPARSE][some] / around, 95)),
+        "roughness": float((_finest(plane)[_SPARSE][some] / around).mean()),
+        "shading": deviation / (mean + 5),
+        "redness": 1 - cv2.countNonZero(bluer) / cv2.countNonZero(seen),
     }
 
 
-def _seen(view: Image, inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Where the retina is: the field of view without its rim and without what the frame cuts off."""
-    core = cv2.erode(inside.astype(np.uint8), np.ones((13, 13), np.uint8)) > 0
-    lit = cv2.dilate(view.max(axis=2), np.ones((9, 9), np.uint8)) > 0
-    seen: NDArray[np.bool_] = core & lit
+def _vessels(green: Plane) -> Plane:
+    """How much darker than what is around it."""
+    darker: Plane = cv2.morphologyEx(cv2.GaussianBlur(green, (0, 0), _CALM), cv2.MORPH_BLACKHAT, _VESSEL)
+    return darker
+
+
+def _finest(green: Plane) -> Plane:
+    difference: Plane = cv2.absdiff(cv2.GaussianBlur(green, (0, 0), 0.7), cv2.GaussianBlur(green, (9, 9), 2))
+    return difference
+
+
+def _around(green: Plane) -> Plane:
+    """The light around each pixel, blurred by 8 pixels: by 2 on a quarter of the size, which is quicker."""
+    small = cv2.GaussianBlur(cv2.resize(green, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA), (0, 0), 2)
+    blurred: Plane = cv2.resize(small, green.shape[::-1], interpolation=cv2.INTER_LINEAR) + 10
+    return blurred
+
+
+def _seen(light: NDArray[np.uint8], inside: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """1 where the retina is: the field of view without its rim and without what the frame cuts off."""
+    core = cv2.erode(inside.view(np.uint8), np.ones((13, 13), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    lit = cv2.dilate(light, np.ones((9, 9), np.uint8))
+    seen: NDArray[np.uint8] = core & (lit > 0)
     return seen
 
 

@@ -1,7 +1,8 @@
 """What is promoted: one directory with everything that decides a result, refused when a byte is not its own.
 
-bundle.json          the typed specification below, with the sha256 of every other file
-model.xml, model.bin OpenVINO IR, fp32: what runs
+bundle.json          the typed specification (``spec``), with the sha256 of every other file
+model.xml, model.bin OpenVINO IR, fp32; bf16 is the same file, computed in bf16
+model.int8.xml, .bin the same network quantised, where that passed parity
 model.onnx           the neutral form
 weights.safetensors  the network's tensors, to train on from
 environment.txt      the lock of the environment that trained it
@@ -9,89 +10,23 @@ card.md              the model card
 """
 
 import hashlib
-import re
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-
-from clarity import grades
 from clarity.errors import BundleError
 from clarity.imaging.fingerprint import fingerprint
-from clarity.inference import card, export
-from clarity.inference.decision import Decision
-from clarity.params import ImagingParams, QualityParams
-from clarity.records import Interval
+from clarity.inference import card, environment, export, spec
+from clarity.inference.parity import Parity
+from clarity.inference.processor import Precision
+from clarity.inference.spec import Facts, Spec
 
-FORMAT = 1
-SPEC = "bundle.json"
-ENVIRONMENT = "environment.txt"
 CARD = "card.md"
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Thresholds(_Part):
-    """Operating points on the calibrated probability of each outcome."""
-
-    referable: float = Field(ge=0, le=1)
-    vision_threatening: float = Field(ge=0, le=1)
-
-
-class Facts(_Part):
-    """What training knows and a bundle must say. ``metrics`` are those of the test split, by their plain names."""
-
-    name: str
-    backbone: str
-    imaging: ImagingParams
-    quality: QualityParams
-    temperature: float = Field(gt=0)
-    decision: Decision
-    thresholds: Thresholds
-    data_version: str
-    """The DVC hash of the data set, or "unversioned"."""
-    data_summary: str
-    """What it was trained on, a sentence for people; says so where these are phantoms."""
-    git_commit: str
-    metrics: dict[str, Interval]
-    classes: tuple[str, ...] = grades.NAMES
-    environment: dict[str, str] = Field(default_factory=lambda: versions())
-    """Versions of the libraries that a result depends on; the whole lock is ``environment.txt``."""
-    created_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
-
-    @field_validator("classes")
-    @classmethod
-    def _five_grades(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if value != grades.NAMES:
-            raise ValueError(f"{value}, not the five ICDR grades in order")
-        return value
-
-
-class Spec(Facts):
-    """``bundle.json``."""
-
-    format: int
-    fingerprint: str
-    forms: dict[str, str]
-    """Which file runs at which precision, for example {"fp32": "model.xml"}."""
-    files: dict[str, str]
-    """sha256 of every other file of the bundle, by name."""
-
-    @field_validator("files")
-    @classmethod
-    def _plain_names(cls, value: dict[str, str]) -> dict[str, str]:
-        for name in value:
-            if not _PLAIN_NAME.fullmatch(name):
-                raise ValueError(f"{name!r}, not a plain file name")
-        return value
+GRAPHS: dict[Precision, str] = {"fp32": export.IR, "bf16": export.IR, "int8": export.IR_INT8}
+"""Which file runs at which precision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,25 +45,27 @@ class Bundle:
         Raises BundleError: no bundle, another format, a malformed specification, a missing or altered file, or an
         imaging fingerprint that is not the one of the code that would run it.
         """
-        text = _read(path / SPEC)
-        spec = _parse(path, text)
-        for name, expected in spec.files.items():
+        text = _read(path / spec.NAME)
+        said = spec.parse(path / spec.NAME, text)
+        for name, expected in said.files.items():
             found = _sha256(path / name)
             if found != expected:
                 raise BundleError(f"{path / name}: sha256 {found[:12]}…, altered, the bundle says {expected[:12]}…")
-        ours = fingerprint(spec.imaging)
-        if spec.fingerprint != ours:
+        ours = fingerprint(said.imaging)
+        if said.fingerprint != ours:
             raise BundleError(
-                f"{path}: imaging fingerprint {spec.fingerprint}, this code prepares photographs as {ours}, "
+                f"{path}: imaging fingerprint {said.fingerprint}, this code prepares photographs as {ours}, "
                 "so its grades would not be the ones that were evaluated"
             )
-        return cls(path, spec, hashlib.sha256(text).hexdigest())
+        return cls(path, said, hashlib.sha256(text).hexdigest())
 
-    def form(self, precision: str) -> Path:
-        """The file that runs at ``precision``. Raises BundleError where the bundle has no such form."""
-        if precision not in self.spec.forms:
-            raise BundleError(f"{self.path}: precision {precision}, the bundle has only {', '.join(self.spec.forms)}")
-        return self.path / self.spec.forms[precision]
+    def form(self, precision: Precision) -> Path:
+        """The file that runs at ``precision``. Raises BundleError where the bundle has no such form, and says why."""
+        if precision in self.spec.forms:
+            return self.path / self.spec.forms[precision]
+        measured = self.spec.parity.get(precision)
+        why = f" ({'; '.join(measured.reasons)})" if measured and measured.reasons else ""
+        raise BundleError(f"{self.path}: precision {precision}, the bundle has only {', '.join(self.spec.forms)}{why}")
 
     @property
     def card(self) -> str:
@@ -136,76 +73,56 @@ class Bundle:
         return (self.path / CARD).read_text(encoding="utf-8")
 
 
-def write(folder: Path, *, graph: Path, facts: Facts) -> Bundle:
+def write(folder: Path, *, graph: Path, facts: Facts, parity: Mapping[Precision, Parity] | None = None) -> Bundle:
     """Write a bundle from the files that ``export`` wrote to ``graph``; replaces ``folder``; whole or not at all.
 
-    The network's files are moved, not copied, where both folders are on one disk. Raises BundleError where ``graph``
-    lacks a file.
+    It offers the forms that passed ``parity``; without one it is a draft, which offers every form that ``graph`` has
+    so that they can be measured, and which no registry takes. The network's files are moved, not copied, where both
+    folders are on one disk. Raises BundleError where ``graph`` lacks a file.
     """
+    offered = _offered(graph, parity)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".bundle-", dir=folder.parent) as scratch:
         draft = Path(scratch) / "bundle"
         draft.mkdir()
-        for name in export.FILES:
-            if not (graph / name).is_file():
-                raise BundleError(f"{graph / name}: missing, export the network first")
-            shutil.move(graph / name, draft / name)
-            (draft / name).chmod(0o644)
-        (draft / ENVIRONMENT).write_text(lock(), encoding="utf-8")
-        (draft / CARD).write_text(card.card(facts, fingerprint(facts.imaging)), encoding="utf-8")
-        spec = Spec(
+        _move(graph, draft, export.FILES + (export.FILES_INT8 if "int8" in offered else ()))
+        (draft / environment.NAME).write_text(environment.lock(), encoding="utf-8")
+        ours = fingerprint(facts.imaging)
+        (draft / CARD).write_text(card.card(facts, ours, parity or {}), encoding="utf-8")
+        said = Spec(
             **dict(facts),
-            format=FORMAT,
-            fingerprint=fingerprint(facts.imaging),
-            forms={"fp32": export.IR},
+            format=spec.FORMAT,
+            fingerprint=ours,
+            forms={precision: GRAPHS[precision] for precision in offered},
+            parity=dict(parity or {}),
             files={file.name: _sha256(file) for file in sorted(draft.iterdir())},
         )
-        (draft / SPEC).write_text(spec.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        (draft / spec.NAME).write_text(said.model_dump_json(indent=2) + "\n", encoding="utf-8")
         if folder.exists():
             shutil.rmtree(folder)
         draft.replace(folder)
     return Bundle.load(folder)
 
 
-def lock() -> str:
-    """Every distribution of this environment with its version, a line each, sorted: a pip requirements file."""
-    return "".join(f"{name}=={version}\n" for name, version in sorted(_installed().items()))
+def _offered(graph: Path, parity: Mapping[Precision, Parity] | None) -> list[Precision]:
+    if parity is None:
+        return [precision for precision, name in GRAPHS.items() if (graph / name).is_file()]
+    return [precision for precision in GRAPHS if precision in parity and parity[precision].passed]
 
 
-def versions() -> dict[str, str]:
-    """Versions of the libraries that a grade depends on."""
-    names = ("clarity-dr", "numpy", "opencv-python-headless", "openvino", "torch", "torchvision")
-    installed = _installed()
-    return {name: installed[name] for name in names if name in installed}
-
-
-def _installed() -> dict[str, str]:
-    # A half-removed distribution has no name.
-    named = ((dist.metadata["Name"], dist.version) for dist in metadata.distributions())
-    return {name.lower().replace("_", "-"): version for name, version in named if name}
-
-
-def _parse(path: Path, text: bytes) -> Spec:
-    try:
-        seen = _Header.model_validate_json(text).format
-        if seen != FORMAT:
-            raise BundleError(f"{path / SPEC}: format {seen}, this version of Clarity reads format {FORMAT}")
-        return Spec.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "file"
-        raise BundleError(f"{path / SPEC}: {where}, {first['msg'][:1].lower()}{first['msg'][1:]}") from None
-
-
-class _Header(BaseModel):
-    format: int
+def _move(graph: Path, draft: Path, names: tuple[str, ...]) -> None:
+    for name in names:
+        if not (graph / name).is_file():
+            raise BundleError(f"{graph / name}: missing, export the network first")
+        shutil.move(graph / name, draft / name)
+        (draft / name).chmod(0o644)
 
 
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise BundleError(f"{path}: {error.strerror}, not a bundle") from None
+        raise BundleError(f"{path.parent}: {error.strerror}, not a bundle") from None
 
 
 def _sha256(path: Path) -> str:

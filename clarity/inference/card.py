@@ -1,11 +1,11 @@
 """The model card: what a bundle is, what it was trained on, how it did, and what it must not be used for."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
+from clarity.inference.parity import Parity
+from clarity.inference.processor import Precision
+from clarity.inference.spec import Facts
 from clarity.records import Interval
-
-if TYPE_CHECKING:
-    from clarity.inference.bundle import Facts
 
 _TEXT = """# {name}
 
@@ -31,6 +31,12 @@ Data set version `{data_version}`, code `{git_commit}`, {created}.
 ## How it did on the test split of that data
 {metrics}
 
+## Its forms
+The figures above are those of the fp32 form. Each form was compared with the trained network (torch, float32) on the
+validation split; only those that passed are in the bundle.
+
+{forms}
+
 ## Limits
 - **Macular oedema is not assessed.** It refers a patient by itself and cannot be seen by a five-grade network.
 - No other disease of the eye is looked for; an answer says nothing about glaucoma, macular degeneration or tumours.
@@ -43,7 +49,7 @@ Data set version `{data_version}`, code `{git_commit}`, {created}.
 _DECISIONS = {"expected": "the mean grade, rounded", "argmax": "the likeliest grade"}
 
 
-def card(facts: "Facts", fingerprint: str) -> str:
+def card(facts: Facts, fingerprint: str, parity: Mapping[Precision, Parity]) -> str:
     """The card as Markdown."""
     return _TEXT.format(
         name=facts.name,
@@ -61,6 +67,7 @@ def card(facts: "Facts", fingerprint: str) -> str:
         git_commit=facts.git_commit,
         created=facts.created_at.strftime("%Y-%m-%d"),
         metrics=_table(facts.metrics),
+        forms=_forms(parity),
     )
 
 
@@ -69,3 +76,22 @@ def _table(metrics: dict[str, Interval]) -> str:
         return "Not evaluated."
     rows = [f"| {name} | {m.value:.3f} | {m.low:.3f} to {m.high:.3f} | {m.n} |" for name, m in metrics.items()]
     return "\n".join(["| metric | value | interval | n |", "|---|---|---|---|", *rows])
+
+
+def _forms(parity: Mapping[Precision, Parity]) -> str:
+    if not parity:
+        return "Not compared."
+    head = "| form | grades equal | QWK lower by | sensitivity lower by | heatmaps alike, median (5 %) | n | verdict |"
+    rows = [f"| {name} | {_compared(found)} | {_verdict(found)} |" for name, found in parity.items()]
+    return "\n".join([head, "|---|---|---|---|---|---|---|", *rows])
+
+
+def _compared(found: Parity) -> str:
+    said = {name: f"{value:.4f}" for name, value in found.figures().items()}
+    cells = [said.get(name, "") for name in ("grades_equal", "qwk_drop", "sensitivity_drop")]
+    alike = f"{said['spearman_median']} ({said['spearman_p5']})" if "spearman_p5" in said else ""
+    return " | ".join([*cells, alike, str(found.n)])
+
+
+def _verdict(found: Parity) -> str:
+    return "passed" if found.passed else f"left out: {'; '.join(found.reasons)}"

@@ -1,118 +1,109 @@
-"""The network as it runs: tensors in, logits and class activation maps out. OpenVINO on the CPU, without torch."""
+"""The network as it runs: tensors in, logits and class activation maps out. On the CPU without torch."""
 
-import os
-import threading
-from dataclasses import dataclass
-from typing import Any, Self
+from collections.abc import Collection
+from typing import Literal, Self, get_args
 
-import numpy as np
-from numpy.typing import NDArray
-
-from clarity import grades
 from clarity.errors import InferenceError
+from clarity.inference import export, processor
 from clarity.inference.bundle import Bundle
+from clarity.inference.processor import PRECISIONS, Precision
+from clarity.inference.scores import Backend, Scores, Streams, check, check_input, join
 from clarity.records import Tensor
 
-DEVICES = ("cpu",)
-_HINTS = {"fp32": "f32"}
-_MAX_BATCH = 16
-"""Larger batches are run in pieces: no faster in one, and memory stays bounded."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """What the network says of N prepared photographs."""
-
-    logits: NDArray[np.float32]
-    """(N, 5), not calibrated."""
-    maps: NDArray[np.float32]
-    """(N, 5, h, w): evidence for each grade by place; signed, not normalised."""
+Device = Literal["auto", "cpu", "gpu", "onnx"]
+Wish = Precision | Literal["auto"]
 
 
 class Engine:
-    """A compiled bundle. Safe to call from several threads: calls take turns, each uses all of ``threads``.
+    """A network that is ready to run. Safe to call from several threads: calls take turns.
 
     Does not survive a fork: load it in the process that runs it.
     """
 
-    def __init__(self, compiled: Any, *, size: int, precision: str) -> None:
-        self._request = compiled.create_infer_request()
-        self._lock = threading.Lock()
+    def __init__(self, backend: Backend, *, size: int, precision: Precision, device: Device) -> None:
+        self._backend = backend
         self.size = size
         self.precision = precision
-        self._map_shape = tuple(side.get_length() for side in list(compiled.output("maps").partial_shape)[2:])
+        self.device = device
 
     @classmethod
-    def load(cls, bundle: Bundle, *, device: str = "cpu", precision: str = "auto", threads: int = 0) -> Self:
-        """Compile the bundle's form of that precision; ``auto`` takes the fastest that the bundle has.
+    def load(
+        cls,
+        bundle: Bundle,
+        *,
+        device: Device = "auto",
+        precision: Wish = "auto",
+        threads: int = 0,
+        streams: Streams = "latency",
+    ) -> Self:
+        """Make one of the bundle's forms ready to run.
 
-        ``threads`` is how many cores one call uses; 0 means all that this process may use. Raises InferenceError
-        where the device is unknown or the graph cannot be compiled, BundleError where the bundle lacks the form.
+        ``device``: "cpu" (OpenVINO), "onnx" (ONNX Runtime, fp32), "gpu" (torch with CUDA); "auto" is the CPU, where
+        the forms' parity was measured. ``precision``: "auto" is the fastest form that passed parity and that the
+        device computes in natively. ``threads``: cores to use, 0 for all that this process may use. ``streams``:
+        "latency" gives every call all of them, "throughput" splits a large batch over them.
+
+        Raises InferenceError where the device or the precision cannot be had here or the graph cannot be compiled,
+        BundleError where the bundle lacks the form.
         """
-        if device not in DEVICES:
-            raise InferenceError(f"device {device!r}: not supported, one of {', '.join(DEVICES)}")
-        chosen = next(iter(bundle.spec.forms)) if precision == "auto" else precision
-        graph = bundle.form(chosen)
-        import openvino as ov
-
-        options = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "NUM_STREAMS": "1",
-            "INFERENCE_NUM_THREADS": str(threads or cores()),
-            # Without it a CPU with bf16 instructions silently computes in bf16.
-            "INFERENCE_PRECISION_HINT": _HINTS.get(chosen, "f32"),
-            # Pinned threads of two engines on one machine would share cores and leave others idle.
-            "ENABLE_CPU_PINNING": "NO",
-        }
-        try:
-            compiled = ov.Core().compile_model(str(graph), device.upper(), options)
-            return cls(compiled, size=bundle.spec.imaging.size, precision=chosen)
-        except (RuntimeError, ValueError) as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise InferenceError(f"{graph}: cannot be compiled for {device} at {chosen}: {reason}") from None
+        if device not in get_args(Device):
+            raise InferenceError(f"device {device!r}: not supported, one of {', '.join(get_args(Device))}")
+        chosen: Device = "cpu" if device == "auto" else device
+        backend, form = _LOADERS[chosen](bundle, precision, threads or processor.cores(), streams)
+        return cls(backend, size=bundle.spec.imaging.size, precision=form, device=chosen)
 
     def run(self, tensor: Tensor) -> Scores:
         """(N, 3, S, S) float32 -> logits (N, 5) and maps (N, 5, h, w), float32; any N.
 
         Raises InferenceError: another shape or type, a NaN or infinity in or out, or a map of the wrong shape.
         """
-        self._check_input(tensor)
-        parts = [self._run_piece(tensor[i : i + _MAX_BATCH]) for i in range(0, len(tensor), _MAX_BATCH)]
-        if not parts:
-            classes = len(grades.GRADES)
-            return Scores(np.zeros((0, classes), np.float32), np.zeros((0, classes, *self._map_shape), np.float32))
-        return Scores(np.concatenate([p.logits for p in parts]), np.concatenate([p.maps for p in parts]))
-
-    def _run_piece(self, tensor: Tensor) -> Scores:
-        with self._lock:
-            try:
-                result = self._request.infer([np.ascontiguousarray(tensor)], share_inputs=True)
-            except RuntimeError as error:
-                raise InferenceError(f"batch of {len(tensor)}: {str(error).strip().splitlines()[-1]}") from None
-            scores = Scores(np.array(result["logits"]), np.array(result["maps"]))
-        check(scores, len(tensor), self._map_shape)
+        check_input(tensor, self.size)
+        if not len(tensor):
+            return join([], self._backend.map_shape)
+        scores = self._backend.run(tensor)
+        check(scores, len(tensor), self._backend.map_shape)
         return scores
 
-    def _check_input(self, tensor: Tensor) -> None:
-        wanted = (3, self.size, self.size)
-        if tensor.ndim != 4 or tensor.shape[1:] != wanted or tensor.dtype != np.float32:
-            raise InferenceError(f"tensor {tensor.shape} {tensor.dtype}: not (N, 3, {self.size}, {self.size}) float32")
-        if not np.isfinite(tensor).all():
-            raise InferenceError(f"tensor {tensor.shape}: holds NaN or infinity")
+
+def choose(bundle: Bundle, wish: Wish, native: Collection[Precision]) -> Precision:
+    """The precision to run the bundle at where ``native`` ones are had.
+
+    ``auto`` never takes a form whose parity did not pass. Raises BundleError where the bundle lacks the form,
+    InferenceError where the precision is unknown or not native.
+    """
+    if wish == "auto":
+        parity = bundle.spec.parity
+        proven = [p for p in PRECISIONS if p in bundle.spec.forms and p in native and p in parity and parity[p].passed]
+        return proven[-1] if proven else "fp32"
+    if wish not in PRECISIONS:
+        raise InferenceError(f"precision {wish!r}: unknown, one of auto, {', '.join(PRECISIONS)}")
+    bundle.form(wish)
+    if wish not in native:
+        had = ", ".join(p for p in PRECISIONS if p in native)
+        raise InferenceError(f"precision {wish}: not native here, it would be emulated or saturate; native: {had}")
+    return wish
 
 
-def check(scores: Scores, count: int, map_shape: tuple[int, ...]) -> None:
-    """Refuse what is not a result, so that it never becomes a grade. Raises InferenceError."""
-    classes = len(grades.GRADES)
-    if scores.logits.shape != (count, classes):
-        raise InferenceError(f"logits {scores.logits.shape}: not ({count}, {classes})")
-    if scores.maps.shape != (count, classes, *map_shape):
-        raise InferenceError(f"maps {scores.maps.shape}: not {(count, classes, *map_shape)}")
-    for name, values in (("logits", scores.logits), ("maps", scores.maps)):
-        if not np.isfinite(values).all():
-            raise InferenceError(f"{name} {values.shape}: hold NaN or infinity, no grade can be given")
+def _cpu(bundle: Bundle, wish: Wish, threads: int, streams: Streams) -> tuple[Backend, Precision]:
+    from clarity.inference.openvino_cpu import OpenvinoCpu
+
+    form = choose(bundle, wish, processor.here())
+    return OpenvinoCpu.load(bundle.form(form), form, threads, streams), form
 
 
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _onnx(bundle: Bundle, wish: Wish, threads: int, streams: Streams) -> tuple[Backend, Precision]:  # noqa: ARG001
+    from clarity.inference.onnx_cpu import OnnxCpu
+
+    only: tuple[Precision] = ("fp32",)
+    form = choose(bundle, wish, only)
+    return OnnxCpu.load(bundle.path / export.ONNX, threads), form
+
+
+def _gpu(bundle: Bundle, wish: Wish, threads: int, streams: Streams) -> tuple[Backend, Precision]:  # noqa: ARG001
+    from clarity.inference import torch_gpu
+
+    form = choose(bundle, wish, torch_gpu.native())
+    return torch_gpu.TorchGpu.load(bundle, form), form
+
+
+_LOADERS = {"cpu": _cpu, "onnx": _onnx, "gpu": _gpu}

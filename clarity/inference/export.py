@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from clarity.errors import InferenceError
+from clarity.inference.processor import openvino
 
 if TYPE_CHECKING:
     import torch
@@ -26,6 +27,8 @@ IR = "model.xml"
 IR_WEIGHTS = "model.bin"
 WEIGHTS = "weights.safetensors"
 FILES = (ONNX, IR, IR_WEIGHTS, WEIGHTS)
+IR_INT8 = "model.int8.xml"
+FILES_INT8 = (IR_INT8, "model.int8.bin")
 INPUT = "image"
 OUTPUTS = ("logits", "maps")
 
@@ -108,9 +111,8 @@ def _check_same_logits(network: "torch.nn.Module", graph: "torch.nn.Module", exa
 
 
 def _write_ir(folder: Path) -> None:
-    """The ONNX file as OpenVINO IR. ``read_model`` is the C++ reader; ``convert_model`` would send telemetry."""
-    import openvino as ov
-
+    """The ONNX file as OpenVINO IR, by the C++ reader."""
+    ov = openvino()
     with _quiet():
         ov.save_model(ov.Core().read_model(folder / ONNX), folder / IR, compress_to_fp16=False)
 

@@ -17,8 +17,10 @@ from clarity.imaging.chain import prepare
 from clarity.imaging.tensor import to_tensor
 from clarity.inference import decision, heatmap
 from clarity.inference.bundle import Bundle
-from clarity.inference.engine import Engine, Scores, cores
+from clarity.inference.engine import Engine
 from clarity.inference.legend import with_legend
+from clarity.inference.processor import cores
+from clarity.inference.scores import Scores
 from clarity.records import Image, Prediction, Prepared, Quality
 
 log = logging.getLogger(__name__)
@@ -56,7 +58,9 @@ class Grader:
         self.bundle = bundle
         self.engine = engine
         self.model_version = model_version
-        self._pool = ThreadPoolExecutor(jobs or cores(), thread_name_prefix="prepare")
+        self.lanes = jobs or cores()
+        """How many photographs are prepared at once."""
+        self._pool = ThreadPoolExecutor(self.lanes, thread_name_prefix="prepare")
 
     def grade(self, photographs: Sequence[bytes]) -> list[Graded | ClarityError]:
         """A result or a named error for each photograph, in order; one bad photograph costs itself alone.
@@ -64,6 +68,10 @@ class Grader:
         Errors: UnreadableImage, ImageTooLarge, InferenceError. An ungradable photograph is a result.
         """
         return self.infer(list(self._pool.map(self._prepare, photographs)))
+
+    def grade_here(self, photographs: Sequence[bytes]) -> list[Graded | ClarityError]:
+        """The same in the calling thread alone, for callers that keep every core busy with photographs of their own."""
+        return self.infer([self._prepare(data) for data in photographs])
 
     def infer(self, items: Sequence[Prepared | ClarityError]) -> list[Graded | ClarityError]:
         """The same from prepared photographs; errors among them pass through."""

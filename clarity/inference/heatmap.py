@@ -4,6 +4,8 @@ Pure functions. Colours are viridis (perceptually uniform, readable by colour-bl
 follows the evidence, so that where there is none the photograph is seen as it is.
 """
 
+from typing import Literal
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -14,22 +16,28 @@ from clarity.records import Image, Prepared
 
 Map = NDArray[np.float32]
 _OPACITY = 0.65
+_PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE,
+        cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_AVG]  # fmt: skip
+"""Of all settings the quickest that is no larger than the library's own choice: 8 ms instead of 18 for 512 pixels."""
 _EPSILON = 1e-7
 """As in pytorch-grad-cam: keeps an all-zero map zero."""
 
 
-def heatmap(maps: Map, grade: int) -> Map:
+def heatmap(maps: Map, grade: int | Literal["referable"]) -> Map:
     """(5, h, w) class activation maps -> (h, w) float32 in 0..1 for one grade: Grad-CAM of the last feature map.
 
-    Negative evidence is cut off, then the map is stretched to 0..1 (Selvaraju et al. 2017, equation 2; normalised as
-    pytorch-grad-cam does). All zero where nothing speaks for the grade. Raises InferenceError on another
-    shape, on NaN, or an unknown grade.
+    ``"referable"`` explains the sum of the logits of grades 2 to 4: by linearity the sum of their maps. Negative
+    evidence is cut off, then the map is stretched to 0..1 (Selvaraju et al. 2017, equation 2; normalised as
+    pytorch-grad-cam does). All zero where nothing speaks for it. Raises InferenceError on another shape, on NaN, or an
+    unknown grade.
     """
-    if maps.ndim != 3 or len(maps) != len(grades.GRADES) or not grades.is_grade(grade):
+    known = grade == "referable" or grades.is_grade(grade)
+    if maps.ndim != 3 or len(maps) != len(grades.GRADES) or not known:
         raise InferenceError(f"maps {maps.shape}, grade {grade!r}: not ({len(grades.GRADES)}, h, w) and an ICDR grade")
     if not np.isfinite(maps).all():
         raise InferenceError(f"maps {maps.shape}: hold NaN or infinity, no heatmap can be drawn")
-    return _stretch(np.maximum(maps[grade], 0))
+    chosen = maps[grades.REFERABLE_FROM :].sum(axis=0) if grade == "referable" else maps[grade]
+    return _stretch(np.maximum(chosen, 0))
 
 
 def upsample(cam: Map, width: int, height: int) -> Map:
@@ -45,21 +53,20 @@ def field_mask(prepared: Prepared, size: int) -> Map:
     Elsewhere is outside the circle of the field of view, and where the camera's frame cut that circle off.
     """
     step = prepared.crop.side / size
-    at = (np.arange(size) + 0.5) * step - 0.5
+    at = (np.arange(size, dtype=np.float32) + 0.5) * step - 0.5
     x, y = (prepared.crop.left + at)[None, :], (prepared.crop.top + at)[:, None]
-    circle = prepared.field.radius - np.hypot(x - prepared.field.cx, y - prepared.field.cy)
+    soft = np.float32(step * max(1.0, 0.01 * size))
+    away = np.sqrt((x - prepared.field.cx) ** 2 + (y - prepared.field.cy) ** 2, dtype=np.float32)
     frame = np.minimum(np.minimum(x, prepared.width - 1 - x), np.minimum(y, prepared.height - 1 - y))
-    within = np.minimum(circle, frame) / (step * max(1.0, 0.01 * size)) + 0.5
-    mask: Map = np.clip(within, 0, 1).astype(np.float32)
+    mask: Map = np.clip(np.minimum(prepared.field.radius - away, frame) / soft + np.float32(0.5), 0, 1)
     return mask
 
 
 def overlay(image: Image, cam: Map) -> Image:
     """Lay a map (H, W) in 0..1 over an RGB image (H, W, 3); neither is changed."""
-    alpha = (_OPACITY * cam)[:, :, None]
-    blended = image.astype(np.float32) * (1 - alpha) + colours(cam).astype(np.float32) * alpha
-    rounded: Image = np.rint(blended).astype(np.uint8)
-    return rounded
+    alpha = np.multiply(cam, _OPACITY, dtype=np.float32)
+    blended: Image = cv2.blendLinear(image, colours(cam), 1 - alpha, alpha)
+    return blended
 
 
 def on_prepared(prepared: Prepared, cam: Map, size: int | None = None) -> Image:
@@ -98,8 +105,7 @@ def colours(cam: Map) -> Image:
 
 def encode(image: Image) -> bytes:
     """RGB (H, W, 3) uint8 as PNG: pixels only, no EXIF, no text, no date."""
-    # Level 1: 6 % larger than level 3 on an overlay, and twice as fast; higher levels cost more than the network.
-    done, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    done, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), _PNG)
     if not done:
         raise InferenceError(f"picture {image.shape}: could not be encoded as PNG")
     return data.tobytes()

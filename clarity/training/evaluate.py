@@ -2,29 +2,36 @@
 
 import json
 import tempfile
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
-from clarity import grades
 from clarity.errors import ManifestError
+from clarity.imaging import to_tensor
 from clarity.inference import bundle as bundles
 from clarity.inference import decision, export
-from clarity.inference.bundle import Bundle, Facts, Thresholds
+from clarity.inference.bundle import Bundle
 from clarity.inference.engine import Engine
+from clarity.inference.network import Network
+from clarity.inference.parity import Parity
+from clarity.inference.processor import Precision
 from clarity.params import Params
-from clarity.training import calibration, fit, metrics, pictures, report, scoring
+from clarity.records import Tensor
+from clarity.training import calibration, fit, forms, metrics, pictures, quantise, report, scoring
+from clarity.training import facts as about
 from clarity.training.datamodule import PreparedSet
 from clarity.training.identity import Origin
 from clarity.training.judging import Evaluation, judge
-from clarity.training.metrics import Figures, Operating
+from clarity.training.metrics import Operating
 from clarity.training.paths import Paths
 from clarity.training.scoring import score_bundle
 from clarity.training.tracking import Tracking
 
 __all__ = ["Evaluation", "Origin", "evaluate", "score_bundle"]
-PHANTOMS = "phantoms"
 JUDGED = ("validation", "test")
+_BATCH = 16
 
 
 def evaluate(params: Params, paths: Paths, tracking: Tracking, origin: Origin) -> Evaluation:
@@ -39,35 +46,33 @@ def evaluate(params: Params, paths: Paths, tracking: Tracking, origin: Origin) -
     paths.evaluation.mkdir(parents=True, exist_ok=True)
     paths.bundle.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".evaluate-", dir=paths.artifacts) as scratch:
-        draft = _draft(params, paths, Path(scratch), origin)
-        engine = Engine.load(draft)
+        network = fit.load(params, paths.training / f"{fit.BEST}.ckpt")
+        draft = _draft(params, network, Path(scratch), origin)
+        engine = Engine.load(draft, precision="fp32")
         validation, test = (scoring.run(engine, prepared.rows(side), prepared.images) for side in JUDGED)
         temperature, operating = _calibrate(params, prepared, validation)
         rule = params.evaluate.decision
         frame = pd.concat([scoring.table(prepared, part, temperature, rule) for part in (validation, test)])
         result = judge(params.evaluate, prepared.table, frame, temperature, operating, paths.bundle)
-        final = _facts(params, prepared, origin, temperature, operating, result.test)
-        bundles.write(paths.bundle, graph=draft.path, facts=final)
+        final = about.facts(params, prepared, origin, temperature, operating, result.test)
+        parity = _parity(params, prepared, network, draft.path, validation.rows, temperature, operating)
+        bundles.write(paths.bundle, graph=draft.path, facts=final, parity=parity)
         logits = {"validation": validation, "test": test}
         pictures.draw(params.evaluate, paths, prepared, engine, logits, frame, result.operating, temperature)
     frame.to_csv(paths.evaluation / "predictions.csv", index=False, float_format="%.6f")
-    text = json.dumps(result.summary() | {"phantoms": is_phantoms(prepared)}, indent=2, allow_nan=False)
+    text = json.dumps(result.summary() | {"phantoms": about.is_phantoms(prepared)}, indent=2, allow_nan=False)
     (paths.evaluation / "metrics.json").write_text(text + "\n", encoding="utf-8")
-    report.write(paths.evaluation / "report.html", paths.evaluation, result, final, phantoms=is_phantoms(prepared))
-    _record(tracking, paths, result)
+    report.write(
+        paths.evaluation / "report.html", paths.evaluation, result, final, phantoms=about.is_phantoms(prepared)
+    )
+    _record(tracking, paths, result, parity)
     return result
 
 
-def is_phantoms(prepared: PreparedSet) -> bool:
-    """Whether any of the photographs is a drawing: then no figure is a clinical one."""
-    return bool((prepared.table["source"] == PHANTOMS).any())
-
-
-def _draft(params: Params, paths: Paths, scratch: Path, origin: Origin) -> Bundle:
+def _draft(params: Params, network: Network, scratch: Path, origin: Origin) -> Bundle:
     """The network as a bundle that is not calibrated yet: the exact graph that the final one holds."""
-    network = fit.load(params, paths.training / f"{fit.BEST}.ckpt")
     export.export(network, params.imaging.size, scratch / "graph")
-    facts = _facts(params, None, origin, 1.0, Operating(params.evaluate.decision), None)
+    facts = about.facts(params, None, origin, 1.0, Operating(params.evaluate.decision), None)
     return bundles.write(scratch / "draft", graph=scratch / "graph", facts=facts)
 
 
@@ -90,48 +95,35 @@ def _calibrate(params: Params, prepared: PreparedSet, scored: scoring.Scored) ->
     return temperature, Operating(params.evaluate.decision, **cuts)
 
 
-def _facts(
+def _parity(
     params: Params,
-    prepared: PreparedSet | None,
-    origin: Origin,
+    prepared: PreparedSet,
+    network: Network,
+    graph: Path,
+    rows: list[int],
     temperature: float,
     operating: Operating,
-    test: Figures | None,
-) -> Facts:
-    cuts = Thresholds(referable=operating.referable, vision_threatening=operating.vision_threatening)
-    defined = {name: value for name, value in test.intervals.items() if value.n} if test else {}
-    return Facts(
-        name=params.model.name,
-        backbone=params.model.backbone,
-        imaging=params.imaging,
-        quality=params.quality,
-        temperature=temperature,
-        decision=params.evaluate.decision,
-        thresholds=cuts,
-        data_version=origin.data_version,
-        data_summary=describe(prepared) if prepared else "",
-        git_commit=origin.git_commit,
-        metrics=defined,
-    )
+) -> dict[Precision, Parity]:
+    """Each form on the validation split; int8 is calibrated on photographs of the train split."""
+    tensors = partial(_tensors, prepared, rows)
+    on = forms.Yardstick(tensors, prepared.table["grade"].to_numpy()[rows], temperature, operating)
+    seen = quantise.choose(prepared.rows("train"), params.evaluate.quantise_photographs, params.train.seed)
+    return forms.measure(network, graph, on, prepared.images(seen) if seen else None)
 
 
-def describe(prepared: PreparedSet) -> str:
-    """What it was trained on, for people."""
-    trained = prepared.table.iloc[prepared.rows("train")]
-    grade_counts = "/".join(str(int((trained["grade"] == k).sum())) for k in grades.GRADES)
-    sources = ", ".join(sorted(set(trained["source"])))
-    counted = f"{trained['patient'].nunique()} patients, grades 0 to 4: {grade_counts}"
-    if is_phantoms(prepared):
-        return f"{len(trained)} phantoms, drawings and not photographs of eyes ({counted}). No figure here is clinical."
-    return f"{len(trained)} photographs of {sources} ({counted})."
+def _tensors(prepared: PreparedSet, rows: list[int]) -> Iterator[Tensor]:
+    for i in range(0, len(rows), _BATCH):
+        yield to_tensor(prepared.images(rows[i : i + _BATCH]))
 
 
-def _record(tracking: Tracking, paths: Paths, result: Evaluation) -> None:
+def _record(tracking: Tracking, paths: Paths, result: Evaluation, parity: Mapping[Precision, Parity]) -> None:
     """Figures, pictures and tables into the run; the bundle itself is logged when it is registered."""
     values = {f"test/{name}": value.value for name, value in result.test.intervals.items() if value.n}
     values |= {f"test/{name}_low": value.low for name, value in result.test.intervals.items() if value.n}
     values |= {f"test/{name}_high": value.high for name, value in result.test.intervals.items() if value.n}
     values["calibration/temperature"] = result.temperature
     values["test/imageability"] = result.imageability["all"].value
+    for precision, found in parity.items():
+        values |= {f"parity/{precision}/{name}": value for name, value in found.figures().items()}
     tracking.metrics(values)
     tracking.artifact(paths.evaluation, "evaluation")

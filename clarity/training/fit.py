@@ -16,7 +16,9 @@ import torch
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
 from clarity import grades
-from clarity.inference.engine import cores
+from clarity.errors import ParameterError
+from clarity.inference.network import Network
+from clarity.inference.processor import cores
 from clarity.params import Params, TrainParams
 from clarity.training import backbones, losses
 from clarity.training.callbacks import Bar, History
@@ -33,6 +35,7 @@ NAGS = (
     ".*exists and is not empty.*",
     ".*smaller than the logging interval.*",
     ".*LeafSpec.*is deprecated.*",
+    ".*in eval mode at the start of training.*",
 )
 
 
@@ -64,8 +67,9 @@ def fit(
     prepared = PreparedSet.open(paths)
     data = FundusData(prepared, params.train)
     _announce(prepared, data)
-    network = backbones.build(params.model, fetch=fetch)
-    weight = losses.class_weights(prepared.counts(data.train_rows)) if params.train.class_weights else None
+    network = _network(params, fetch)
+    power = params.train.class_weights
+    weight = losses.class_weights(prepared.counts(data.train_rows), power) if power else None
     module = Grading(network, params.train, params.evaluate, weight)
     if params.train.channels_last:
         module = module.to(memory_format=torch.channels_last)
@@ -91,7 +95,7 @@ def forget(paths: Paths) -> None:
     shutil.rmtree(paths.resume, ignore_errors=True)
 
 
-def load(params: Params, checkpoint: Path) -> backbones.Network:
+def load(params: Params, checkpoint: Path) -> Network:
     """The network of a checkpoint, in evaluation mode, float32 on the CPU."""
     own = params.model.model_copy(update={"weights": str(checkpoint)})
     return backbones.build(own).eval()
@@ -112,6 +116,17 @@ def precision(params: TrainParams) -> Any:
     if torch.cuda.is_available() and params.accelerator in ("auto", "gpu", "cuda"):
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
     return "bf16-mixed" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "32-true"
+
+
+def _network(params: Params, fetch: backbones.Fetch | None) -> Network:
+    frozen = params.train.frozen_stages
+    if frozen and params.model.weights == "none":
+        raise ParameterError(
+            f"train.frozen_stages: {frozen} with model.weights none, noise would stay noise; make it 0"
+        )
+    network = backbones.build(params.model, fetch=fetch)
+    network.freeze(frozen)
+    return network
 
 
 def _trainer(params: TrainParams, folder: Path, history: History) -> pl.Trainer:

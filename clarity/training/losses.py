@@ -23,13 +23,13 @@ def build(params: TrainParams, weight: Tensor | None) -> Loss:
     return lambda logits, grades: expected_grade(logits, grades, weight, share)
 
 
-def class_weights(counts: list[int]) -> Tensor:
-    """(5,) inverse frequencies, mean 1 over the photographs; a grade without photographs weighs 0."""
+def class_weights(counts: list[int], power: float) -> Tensor:
+    """(5,) inverse frequencies to the ``power``, mean 1 over the photographs; a grade without photographs weighs 0."""
     number = torch.tensor(counts, dtype=torch.float32)
     present = number > 0
     weight = torch.zeros(len(counts))
-    weight[present] = number.sum() / (present.sum() * number[present])
-    return weight
+    weight[present] = number[present] ** -power
+    return weight * number.sum() / (weight * number).sum()
 
 
 def cross_entropy(logits: Tensor, grades: Tensor, weight: Tensor | None = None) -> Tensor:

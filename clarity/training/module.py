@@ -13,10 +13,10 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from clarity.grades import REFERABLE_FROM
 from clarity.inference import decision
+from clarity.inference.network import Network
 from clarity.params import EvaluateParams, TrainParams
 from clarity.registry import agreement
 from clarity.training import losses, metrics
-from clarity.training.backbones import Network
 from clarity.training.datamodule import Batch
 
 
@@ -65,8 +65,8 @@ class Grading(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Weight decay on weights only: norms and biases are one-dimensional (He et al. 2019, section 3.1)."""
-        decayed = [p for p in self.network.parameters() if p.ndim > 1]
-        plain = [p for p in self.network.parameters() if p.ndim <= 1]
+        learning = [p for p in self.network.parameters() if p.requires_grad]
+        decayed, plain = [p for p in learning if p.ndim > 1], [p for p in learning if p.ndim <= 1]
         groups = [{"params": decayed, "weight_decay": self.params.weight_decay}, {"params": plain, "weight_decay": 0.0}]
         optimiser = AdamW(groups, lr=self.params.learning_rate, fused=True)
         steps = max(int(self.trainer.estimated_stepping_batches), 2)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from clarity.records import Image
@@ -24,6 +25,8 @@ def curves(history: Path, target: Path) -> None:
     epochs = [int(row["epoch"]) + 1 for row in rows]
     figure = Figure(figsize=(8, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
+    for axes in (left, right):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     for name, colour in (("train/loss", SOFT), ("val/loss", ACCENT)):
         left.plot(epochs, [float(row[name] or "nan") for row in rows], color=colour, label=name, marker=".")
     left.legend(frameon=False)

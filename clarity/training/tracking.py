@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from clarity.errors import ClarityError, StorageError
-from clarity.inference import bundle
+from clarity.inference import environment
 from clarity.params import Params
 from clarity.registry import tracking as mlflow_access
 from clarity.training.identity import Origin
@@ -134,12 +134,12 @@ def describe(run: Tracking, params: Params, origin: Origin, key: str) -> None:
     """Everything that a result depends on, before the first step: parameters, versions, the environment's lock."""
     sections = params.model_dump(include={"imaging", "quality", "split", "model", "train", "evaluate"})
     run.params({f"{section}.{name}": value for section, values in sections.items() for name, value in values.items()})
-    versions = {f"version.{name}": version for name, version in bundle.versions().items()}
+    versions = {f"version.{name}": version for name, version in environment.versions().items()}
     whence = {"clarity.data_version": origin.data_version, "clarity.git_commit": origin.git_commit}
     run.tags({**whence, "clarity.training_key": key, **versions})
     with tempfile.TemporaryDirectory() as scratch:
-        lock = Path(scratch) / bundle.ENVIRONMENT
-        lock.write_text(bundle.lock(), encoding="utf-8")
+        lock = Path(scratch) / environment.NAME
+        lock.write_text(environment.lock(), encoding="utf-8")
         run.artifact(lock)
 
 

@@ -15,7 +15,8 @@ import torch
 from clarity.errors import BundleError, InferenceError
 from clarity.inference import export
 from clarity.inference.bundle import Bundle
-from clarity.inference.engine import Engine, Scores, check
+from clarity.inference.engine import Engine
+from clarity.inference.scores import Scores, check
 from tests import tiny
 
 

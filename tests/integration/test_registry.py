@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from clarity.errors import BundleError, NoChampion, StorageError, StorageUnavailable
-from clarity.inference.bundle import SPEC, Bundle
+from clarity.inference.bundle import Bundle
+from clarity.inference.spec import NAME as SPEC
 from clarity.registry.models import Registry
 from clarity.settings import Settings
 from tests import tiny

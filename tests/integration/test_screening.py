@@ -11,8 +11,8 @@ from sqlalchemy import select
 from clarity.errors import InferenceError, StorageError
 from clarity.inference.bundle import Bundle
 from clarity.inference.engine import Engine as InferenceEngine
-from clarity.inference.engine import Scores
 from clarity.inference.grader import Grader
+from clarity.inference.scores import Scores
 from clarity.records import Tensor
 from clarity.screening import contact, report, score
 from clarity.settings import Settings

@@ -1,6 +1,8 @@
 """The whole stack of a home of its own: schedules that fire, workers that die, everything killed and back again."""
 
+import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -11,11 +13,18 @@ import httpx
 import psutil
 import pytest
 import yaml
+from sqlalchemy import func, select
 
 from clarity import stack as local
+from clarity.registry import promotion
+from clarity.registry.models import Registry
 from clarity.settings import Settings
 from clarity.stack.addresses import Home
 from clarity.stack.parts import PARTS
+from clarity.storage import database, tables
+from clarity.storage.objects import Objects
+from tests import tiny
+from tests.integration.registering import new_name, new_run
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -129,6 +138,26 @@ def test_every_part_runs_and_listens_on_loopback_alone(whole: Settings) -> None:
     assert set(listening) == {"127.0.0.1"}
 
 
+def test_services_by_address_are_used_and_nothing_local_is_started_for_them(
+    whole: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in whole.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("CLARITY_HOME", str(tmp_path / "other"))
+    services = ("postgres", "s3", "prefect", "mlflow")
+    started = local.up(Settings.load(), parts=services)
+    assert started.names == ()
+    assert everything(started.settings) == []
+    told = {part.name: part for part in local.status(Settings.load())}
+    assert {(told[name].state, told[name].external) for name in services} == {("running", True)}
+    theirs, ours = Objects(whole), Objects(Settings.load())
+    ours.put("by/address", b"the same store")
+    assert theirs.get("by/address") == b"the same store"
+    name = new_name()
+    Registry(started.settings.need("mlflow_tracking_uri")).client.create_registered_model(name)
+    assert Registry(whole.need("mlflow_tracking_uri")).client.get_registered_model(name).name == name
+
+
 def test_the_schedule_fires_by_itself_in_the_projects_folder(whole: Settings) -> None:
     fired = whole.home / "fired"
     assert until(lambda: fired.exists(), 150), [run["state"] for run in Api(whole).runs()]
@@ -194,3 +223,33 @@ def test_after_kill_9_of_everything_the_next_up_brings_all_of_it_back(whole: Set
     assert runs <= {run["id"] for run in Api(whole).runs()}
     again = Api(whole).ask_for("screen")
     assert until(lambda: Api(whole).state(again)["type"] == "COMPLETED", 180)
+
+
+def test_the_nightly_deployment_screens_what_lies_in_the_inbox_by_itself(whole: Settings, tmp_path: Path) -> None:
+    """The project's own flow, configuration and deployment; only the hour is another."""
+    shutil.copytree(PROJECT / "flows", whole.project / "flows", dirs_exist_ok=True)
+    shutil.copytree(PROJECT / "conf", whole.project / "conf")
+    engine, objects = database.engine(whole.need("database_url")), Objects(whole)
+    registry = Registry(whole.need("mlflow_tracking_uri"))
+    ref = registry.register(tiny.write_bundle(tmp_path).path, new_run(registry), tiny.PARAMS.model.name)
+    promotion.promote(registry, engine, ref, actor="test", reasons=["for the test"])
+    for number in range(2):
+        objects.put(f"inbox/{number}.jpg", tiny.jpeg(tiny.eye(seed=number)))
+        sidecar = {"patient": "P1", "eye": ("left", "right")[number], "visit": "v1"}
+        objects.put(f"inbox/{number}.jpg.json", json.dumps(sidecar).encode())
+    deployed = (PROJECT / "prefect.yaml").read_text()
+    (whole.project / "prefect.yaml").write_text(deployed.replace('"0 2 * * *"', '"* * * * *"'))
+    local.up(whole)
+
+    def written() -> tuple[int, int]:
+        with database.session(engine) as session:
+            of = [
+                session.scalar(select(func.count()).select_from(table)) for table in (tables.Prediction, tables.Outcome)
+            ]
+        return of[0] or 0, of[1] or 0
+
+    assert until(lambda: written() == (2, 1), 240), (written(), [run["state"] for run in Api(whole).runs()])
+    last = next(run for run in reversed(Api(whole).runs()) if run["start_time"])
+    assert last["auto_scheduled"]
+    assert until(lambda: Api(whole).state(last["id"])["type"] == "COMPLETED", 60)
+    engine.dispose()

@@ -96,6 +96,21 @@ def test_the_bundle_is_whole_and_says_the_same_figures(evaluated: Evaluated) -> 
     assert "not photographs of eyes" in spec.data_summary
 
 
+def test_every_form_was_compared_on_validation_and_only_those_that_passed_are_in_the_bundle(
+    evaluated: Evaluated,
+) -> None:
+    spec = Bundle.load(evaluated.paths.bundle).spec
+    validation = len(PreparedSet.open(evaluated.paths).rows("validation"))
+    assert set(spec.parity) == {"fp32", "bf16", "int8"}
+    assert spec.parity["fp32"].passed and spec.parity["fp32"].n == validation
+    assert spec.parity["fp32"].worst_relative < 1e-4
+    assert set(spec.forms) == {precision for precision, found in spec.parity.items() if found.passed}
+    assert ("model.int8.xml" in spec.files) == ("int8" in spec.forms)
+    for precision, found in spec.parity.items():
+        for name, value in found.figures().items():
+            assert evaluated.record.values[f"parity/{precision}/{name}"] == value
+
+
 def test_the_engine_that_runs_says_what_the_trained_network_says(evaluated: Evaluated) -> None:
     prepared = PreparedSet.open(evaluated.paths)
     images = prepared.images(prepared.rows("test")[:6])
@@ -103,7 +118,7 @@ def test_the_engine_that_runs_says_what_the_trained_network_says(evaluated: Eval
     x = normalise(torch.from_numpy(images).permute(0, 3, 1, 2))
     with torch.inference_mode():
         ours = network(x).numpy()
-    engine = Engine.load(Bundle.load(evaluated.paths.bundle))
+    engine = Engine.load(Bundle.load(evaluated.paths.bundle), precision="fp32")
     np.testing.assert_allclose(engine.run(x.numpy()).logits, ours, rtol=1e-3, atol=1e-3)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from clarity.inference import bundle as bundles
+from clarity.inference import spec as specs
 from clarity.inference.bundle import Bundle
 from clarity.registry.models import Registry
 from clarity.settings import Settings
@@ -131,8 +131,8 @@ def _refused(arguments: list[str], home: Path) -> str:
 
 def test_a_named_bundle_of_another_fingerprint_is_refused_at_once(bundle: Bundle, tmp_path: Path) -> None:
     copy = shutil.copytree(bundle.path, tmp_path / "bundle")
-    spec = json.loads((copy / bundles.SPEC).read_text()) | {"fingerprint": "0" * 16}
-    (copy / bundles.SPEC).write_text(json.dumps(spec))
+    spec = json.loads((copy / specs.NAME).read_text()) | {"fingerprint": "0" * 16}
+    (copy / specs.NAME).write_text(json.dumps(spec))
     assert "imaging fingerprint 0000000000000000" in _refused(["--bundle", str(copy)], tmp_path)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from clarity.errors import WeightsUnavailable
+from clarity.errors import ParameterError, WeightsUnavailable
 from clarity.imaging import to_tensor
 from clarity.params import ModelParams
 from clarity.training import backbones, starting
@@ -38,6 +38,37 @@ def test_resnet50_is_torchvisions_to_the_last_bit() -> None:
     x = torch.randn(1, 3, 64, 64)
     with torch.inference_mode():
         torch.testing.assert_close(network.features(x).mean(dim=(2, 3)), theirs(x), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("backbone", "number", "first"), [("resnet50", 5, 2), ("efficientnet_lite0", 9, 4)])
+def test_frozen_stages_keep_weights_and_statistics_and_the_others_learn(backbone: str, number: int, first: int) -> None:
+    if backbone == "efficientnet_lite0":
+        pytest.importorskip("timm")
+    network = backbones.build(model(backbone=backbone))
+    assert len(network.stages()) == number
+    network.freeze(first)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    network.train()
+    learning = [p for p in network.parameters() if p.requires_grad]
+    network(torch.randn(4, 3, 64, 64)).square().sum().backward()
+    torch.optim.SGD(learning, lr=0.1).step()
+    frozen = {key for stage in network.stages()[:first] for key in _values(stage)}
+    for name, value in network.state_dict().items():
+        if value.data_ptr() in frozen:
+            assert torch.equal(value, before[name]), name
+        elif "running_mean" in name or name.startswith("head"):
+            assert not torch.equal(value, before[name]), name
+    assert {p.data_ptr() for p in learning} == {p.data_ptr() for p in network.parameters()} - frozen
+    assert not network.trunk.get_submodule("bn1").training
+
+
+def _values(stage: torch.nn.Module) -> set[int]:
+    return {value.data_ptr() for value in stage.state_dict().values()}
+
+
+def test_a_trunk_cannot_be_frozen_whole() -> None:
+    with pytest.raises(ParameterError, match="frozen_stages: 5, the trunk has 5, leave at least one"):
+        backbones.build(model()).freeze(5)
 
 
 def test_the_packaged_weights_make_the_lite_network_answer_as_the_original() -> None:

@@ -10,7 +10,7 @@ from safetensors.numpy import load_file
 
 from clarity.errors import BundleError
 from clarity.imaging import fingerprint
-from clarity.inference import bundle
+from clarity.inference import bundle, card, environment, spec
 from clarity.inference.bundle import Bundle
 from tests import tiny
 
@@ -26,19 +26,19 @@ def copy(written: Path, tmp_path: Path) -> Path:
 
 
 def change(folder: Path, **values: Any) -> None:
-    spec = json.loads((folder / bundle.SPEC).read_text())
-    (folder / bundle.SPEC).write_text(json.dumps(spec | values))
+    said = json.loads((folder / spec.NAME).read_text())
+    (folder / spec.NAME).write_text(json.dumps(said | values))
 
 
 def test_what_was_written_is_what_is_read(written: Path) -> None:
     read = Bundle.load(written)
-    assert bundle.Facts.model_validate(
-        {key: value for key, value in read.spec if key in bundle.Facts.model_fields}
-    ) == (tiny.facts(created_at=read.spec.created_at))
+    assert spec.Facts.model_validate({key: value for key, value in read.spec if key in spec.Facts.model_fields}) == (
+        tiny.facts(created_at=read.spec.created_at)
+    )
     assert read.spec.fingerprint == fingerprint(tiny.IMAGING)
-    assert set(read.spec.files) == {path.name for path in written.iterdir()} - {bundle.SPEC}
+    assert set(read.spec.files) == {path.name for path in written.iterdir()} - {spec.NAME}
     assert read.spec.environment["torch"]
-    assert f"torch=={read.spec.environment['torch']}\n" in (written / bundle.ENVIRONMENT).read_text()
+    assert f"torch=={read.spec.environment['torch']}\n" in (written / environment.NAME).read_text()
     assert set(load_file(written / "weights.safetensors")) == set(tiny.TinyNetwork().state_dict())
 
 
@@ -62,7 +62,7 @@ def test_the_card_says_what_clarity_is_not_and_how_sure_it_is(written: Path) -> 
 
 
 def test_a_card_without_metrics_says_so() -> None:
-    assert "Not evaluated" in bundle.card.card(tiny.facts(metrics={}), "f" * 16)
+    assert "Not evaluated" in card.card(tiny.facts(metrics={}), "f" * 16, {})
 
 
 @pytest.mark.parametrize("name", ["model.xml", "model.bin", "model.onnx", "card.md", "environment.txt"])
@@ -94,8 +94,8 @@ def test_changed_imaging_parameters_are_refused(copy: Path) -> None:
 
 
 def test_an_unknown_format_is_refused_before_anything_else_is_read(copy: Path) -> None:
-    (copy / bundle.SPEC).write_text('{"format": 99, "something": "new"}')
-    with pytest.raises(BundleError, match="format 99, this version of Clarity reads format 1"):
+    (copy / spec.NAME).write_text('{"format": 99, "something": "new"}')
+    with pytest.raises(BundleError, match="format 99, this version of Clarity reads format 2"):
         Bundle.load(copy)
 
 
@@ -118,7 +118,7 @@ def test_a_malformed_specification_is_refused_and_the_key_named(copy: Path, valu
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", '"text"', "\x00"])
 def test_a_specification_that_is_not_a_json_table_is_refused(copy: Path, content: str) -> None:
-    (copy / bundle.SPEC).write_text(content)
+    (copy / spec.NAME).write_text(content)
     with pytest.raises(BundleError, match=r"bundle\.json"):
         Bundle.load(copy)
 

@@ -9,8 +9,9 @@ import pytest
 from clarity.errors import ImageTooLarge, InferenceError, UnreadableImage
 from clarity.imaging import fingerprint, prepare
 from clarity.inference.bundle import Bundle
-from clarity.inference.engine import Engine, Scores
+from clarity.inference.engine import Engine
 from clarity.inference.grader import Graded, Grader
+from clarity.inference.scores import Scores
 from clarity.records import Tensor
 from tests import tiny
 

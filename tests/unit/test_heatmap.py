@@ -11,8 +11,8 @@ from PIL import Image as PillowImage
 from clarity.errors import InferenceError
 from clarity.imaging import prepare_image
 from clarity.inference import export, heatmap, legend
+from clarity.inference.network import bare
 from clarity.records import Crop, Field, Prepared, Quality
-from clarity.training import backbones
 from tests import tiny
 
 
@@ -23,7 +23,7 @@ def test_the_heatmap_is_what_pytorch_grad_cam_gives_with_a_backward_pass(backbon
     if backbone == "efficientnet_lite0":
         pytest.importorskip("timm", reason="timm: not installed (clarity[lite])")
     torch.manual_seed(3)
-    network = backbones.bare(tiny.PARAMS.model.model_copy(update={"backbone": backbone})).eval()
+    network = bare(backbone).eval()
     torch.nn.init.normal_(network.head.weight, std=0.5)
     x = torch.randn(2, 3, size, size)
     with torch.inference_mode():
@@ -148,3 +148,13 @@ def test_a_picture_is_a_png_of_the_same_pixels_with_nothing_else_in_it(tmp_path:
     with PillowImage.open(tmp_path / "p.png") as opened:
         assert opened.format == "PNG" and opened.info == {} and not opened.getexif()
         np.testing.assert_array_equal(np.asarray(opened), picture)
+
+
+def test_the_referable_map_is_grad_cam_of_the_summed_logits() -> None:
+    features = torch.randn(1, 16, 7, 7, generator=torch.Generator().manual_seed(1), requires_grad=True)
+    head = torch.randn(5, 16, generator=torch.Generator().manual_seed(2))
+    logits = features.mean(dim=(2, 3)) @ head.T
+    (gradient,) = torch.autograd.grad(logits[0, 2:].sum(), features)
+    wanted = torch.relu((gradient.mean(dim=(2, 3), keepdim=True) * features).sum(dim=1))[0].detach().numpy()
+    maps = torch.einsum("kc,chw->khw", head, features[0]).detach().numpy()
+    np.testing.assert_allclose(heatmap.heatmap(maps, "referable"), wanted / wanted.max(), atol=1e-4)

@@ -40,11 +40,12 @@ def test_the_expected_grade_of_even_logits_is_two() -> None:
     assert with_share == pytest.approx(4.0 + 0.5 * torch.log(torch.tensor(5.0)).item())
 
 
-def test_class_weights_are_inverse_frequencies_with_mean_one() -> None:
+@pytest.mark.parametrize(("power", "ratio"), [(1.0, 5.0), (0.5, 5.0**0.5)])
+def test_class_weights_are_inverse_frequencies_to_a_power_with_mean_one(power: float, ratio: float) -> None:
     counts = [50, 10, 20, 20, 0]
-    weight = losses.class_weights(counts)
+    weight = losses.class_weights(counts, power)
     assert float((weight * torch.tensor(counts)).sum() / 100) == pytest.approx(1.0)
-    assert float(weight[1] / weight[0]) == pytest.approx(5.0)
+    assert float(weight[1] / weight[0]) == pytest.approx(ratio)
     assert float(weight[4]) == 0.0
 
 

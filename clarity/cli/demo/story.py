@@ -19,6 +19,7 @@ from clarity.data.workspace import Workspace
 from clarity.params import Params
 from clarity.settings import Settings
 from clarity.storage.objects import Objects
+from clarity.training.identity import git_commit
 
 CAPTURES = 40
 
@@ -78,6 +79,8 @@ class Demo:
         self.settings = started.settings
         # Prefect reads its server's address while it is imported, and the flows build their own Settings
         os.environ.update(self.settings.environment())
+        # The workspace may lie outside the project, where git would not find the commit
+        os.environ.setdefault("CLARITY_GIT_COMMIT", git_commit(self.project))
         return started.names
 
     def _photographs(self) -> tuple[str, Path]:

@@ -1,0 +1,24 @@
+"""The libraries that a result depends on, and the whole lock of the environment that made it."""
+
+from importlib import metadata
+
+NAME = "environment.txt"
+"""Of the lock, in a bundle and in a run's record."""
+_MATTER = ("clarity-dr", "numpy", "opencv-python-headless", "openvino", "nncf", "torch", "torchvision")
+
+
+def lock() -> str:
+    """Every distribution of this environment with its version, a line each, sorted: a pip requirements file."""
+    return "".join(f"{name}=={version}\n" for name, version in sorted(_installed().items()))
+
+
+def versions() -> dict[str, str]:
+    """Versions of the libraries that a grade depends on."""
+    installed = _installed()
+    return {name: installed[name] for name in _MATTER if name in installed}
+
+
+def _installed() -> dict[str, str]:
+    # A half-removed distribution has no name.
+    named = ((dist.metadata["Name"], dist.version) for dist in metadata.distributions())
+    return {name.lower().replace("_", "-"): version for name, version in named if name}
