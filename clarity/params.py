@@ -89,6 +89,10 @@ class EvaluateParams(_Section):
     decision: Literal["expected", "argmax"]
     error_examples: int = Field(ge=0)
     quantise_photographs: int = Field(ge=0)
+    review_share: float = Field(ge=0, lt=1)
+    unfamiliar_share: float = Field(ge=0, lt=1)
+    canaries: int = Field(ge=0, le=100)
+    drift_false_alarms: float = Field(gt=0, lt=1)
 
 
 class GateParams(_Section):
@@ -102,11 +106,28 @@ class GateParams(_Section):
     note: str
 
 
+class LimitParams(_Section):
+    """What a night may show before it ends as failed and somebody is told."""
+
+    quarantined_share: float = Field(ge=0, le=1)
+    ungradable_share: float = Field(ge=0, le=1)
+    review_share: float = Field(ge=0, le=1)
+    canaries_changed: int = Field(ge=0)
+    drift: bool
+
+
 class ScreeningParams(_Section):
     batch_size: int = Field(ge=1)
     inbox: str
     overlay_size: int = Field(ge=64)
     batch_retries: int = Field(ge=0)
+    lease_s: float = Field(gt=0)
+    max_attempts: int = Field(ge=1, le=100)
+    policy: str
+    patterns: tuple[str, ...]
+    runner: Literal["local", "dask"]
+    workers: int = Field(ge=1)
+    limits: LimitParams
 
 
 class ServingParams(_Section):

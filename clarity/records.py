@@ -1,7 +1,7 @@
 """Frozen records that cross borders between packages: plain data, no behaviour, no I/O, no foreign types but NumPy."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 
 import numpy as np
@@ -81,6 +81,9 @@ class Capture:
     """Groups the captures of one encounter of a patient, for example "2026-11-22"."""
     field: str = "unknown"
     captured_at: datetime | None = None
+    visit_type: str = "screening"
+    camera: str | None = None
+    """Maker and model, as the file or its sidecar names them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,12 @@ class Prediction:
     vision_threatening_probability: float
     model_version: str
     fingerprint: str
+    review_reasons: tuple[str, ...] = ()
+    """Why the model abstains and a person has to look; empty where it does not."""
+    energy: float | None = None
+    """How unlike the training data the photograph is (Liu et al. 2020); higher is stranger."""
+    precision: str = "fp32"
+    """Of the form that computed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +153,9 @@ class ScanResult:
     grade: int | None = None
     """Of a scored capture, by the model version of the outcome; None where that version has not scored it."""
     referable: bool = False
+    vision_threatening: bool = False
+    review_reasons: tuple[str, ...] = ()
+    """Why the model abstains on it; empty where it does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +165,19 @@ class Outcome:
     patient: str
     visit: str
     result: str
-    """"refer", "no referral", or "incomplete"; never a silent "no DR"."""
+    """"refer", "review", "incomplete" or "no referral"; never a silent "no DR"."""
     reasons: tuple[str, ...]
     worst_grade: int | None
     left_grade: int | None
     right_grade: int | None
     macular_oedema: str = "not assessed"
+    policy: str = ""
+    """Name and version of the referral policy that decided, for example "ada 2024.1"."""
+    action: str = ""
+    """What the policy asks for, in its own words."""
+    not_derivable: tuple[str, ...] = ()
+    """What the policy needs and the model cannot know."""
+    due_on: date | None = None
+    """When the next step is due at the latest."""
+    priority: int = 4
+    """Of the worklist: 0 vision-threatening, 1 referable, 2 uncertain, 3 ungradable or incomplete, 4 nothing to do."""

@@ -45,7 +45,7 @@ def upgrade() -> None:
         sa.Column("data_version", sa.Text(), nullable=True),
         sa.Column("git_commit", sa.Text(), nullable=True),
         sa.CheckConstraint(
-            "action IN ('registered', 'promoted', 'refused', 'rolled back')", name="ck_promotions_action"
+            "action IN ('registered', 'promoted', 'refused', 'rolled back')", name=op.f("ck_promotions_action")
         ),
         sa.PrimaryKeyConstraint("id", name="pk_promotions"),
     )
@@ -61,7 +61,7 @@ def upgrade() -> None:
         sa.Column("status", sa.Text(), server_default="running", nullable=False),
         sa.Column("counts", JSONB(), server_default=sa.text("'{}'::jsonb"), nullable=False),
         sa.Column("error", sa.Text(), nullable=True),
-        sa.CheckConstraint("status IN ('running', 'completed', 'failed')", name="ck_screening_runs_status"),
+        sa.CheckConstraint("status IN ('running', 'completed', 'failed')", name=op.f("ck_screening_runs_status")),
         sa.PrimaryKeyConstraint("id", name="pk_screening_runs"),
     )
     op.create_index("ix_screening_runs_started_at", "screening_runs", ["started_at"], unique=False)
@@ -81,7 +81,7 @@ def upgrade() -> None:
         sa.Column("run_id", sa.Text(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.CheckConstraint("result IN ('refer', 'no referral', 'incomplete')", name="ck_outcomes_result"),
+        sa.CheckConstraint("result IN ('refer', 'no referral', 'incomplete')", name=op.f("ck_outcomes_result")),
         sa.ForeignKeyConstraint(["patient_id"], ["patients.id"], name="fk_outcomes_patient_id_patients"),
         sa.ForeignKeyConstraint(["run_id"], ["screening_runs.id"], name="fk_outcomes_run_id_screening_runs"),
         sa.PrimaryKeyConstraint("id", name="pk_outcomes"),
@@ -122,9 +122,11 @@ def upgrade() -> None:
         sa.Column("quality", sa.Double(), nullable=True),
         sa.Column("registered_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("state_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.CheckConstraint("eye IN ('left', 'right', 'unknown')", name="ck_scans_eye"),
-        sa.CheckConstraint("sha256 ~ '^[0-9a-f]{64}$'", name="ck_scans_sha256"),
-        sa.CheckConstraint("state IN ('registered', 'scored', 'ungradable', 'quarantined')", name="ck_scans_state"),
+        sa.CheckConstraint("eye IN ('left', 'right', 'unknown')", name=op.f("ck_scans_eye")),
+        sa.CheckConstraint("sha256 ~ '^[0-9a-f]{64}$'", name=op.f("ck_scans_sha256")),
+        sa.CheckConstraint(
+            "state IN ('registered', 'scored', 'ungradable', 'quarantined')", name=op.f("ck_scans_state")
+        ),
         sa.ForeignKeyConstraint(["patient_id"], ["patients.id"], name="fk_scans_patient_id_patients"),
         sa.PrimaryKeyConstraint("id", name="pk_scans"),
         sa.UniqueConstraint("sha256", name="uq_scans_sha256"),
@@ -163,8 +165,8 @@ def upgrade() -> None:
         sa.Column("heatmap_key", sa.Text(), nullable=False),
         sa.Column("run_id", sa.Text(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.CheckConstraint("array_length(probabilities, 1) = 5", name="ck_predictions_probabilities"),
-        sa.CheckConstraint("grade BETWEEN 0 AND 4", name="ck_predictions_grade"),
+        sa.CheckConstraint("array_length(probabilities, 1) = 5", name=op.f("ck_predictions_probabilities")),
+        sa.CheckConstraint("grade BETWEEN 0 AND 4", name=op.f("ck_predictions_grade")),
         sa.ForeignKeyConstraint(["run_id"], ["screening_runs.id"], name="fk_predictions_run_id_screening_runs"),
         sa.ForeignKeyConstraint(["sha256"], ["scans.sha256"], name="fk_predictions_sha256_scans"),
         sa.PrimaryKeyConstraint("id", name="pk_predictions"),
