@@ -14,9 +14,9 @@ from clarity.registry.models import Registry
 from clarity.screening import inbox, report, score
 from clarity.screening.attribution import Attributions
 from clarity.settings import Settings
-from clarity.storage import database, runs, scans
+from clarity.storage import database, leases, results, runs, scans
 from clarity.storage.objects import Objects
-from clarity.storage.results import ScoredBy
+from clarity.storage.scans import ScoredBy
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +36,13 @@ def find_champion(name: str) -> Champion:
     return Champion(ScoredBy(ref.name, ref.version, bundle.spec.fingerprint), str(bundle.path))
 
 
-def begin(run_id: str, by: ScoredBy) -> int:
-    """Open the run; returns how many runs had died before it."""
+def begin(run_id: str, by: ScoredBy, kind: str) -> int:
+    """Open the run, end the leases of workers that died with earlier ones; returns how many runs had died."""
     with database.session(services()[0]) as session:
-        return runs.start(session, run_id, by)
+        dead = runs.start(session, run_id, by, kind=kind)
+        leases.expire_others(session, run_id)
+        leases.remove_finished(session)
+    return dead
 
 
 def look(prefix: str, after: str) -> tuple[list[inbox.Found], str | None]:
@@ -55,19 +58,22 @@ def register(found: list[inbox.Found], max_bytes: int, run_id: str) -> inbox.Reg
     return inbox.register(objects, engine, found, attributions, max_bytes=max_bytes, run_id=run_id)
 
 
-def waiting(by: ScoredBy, after: scans.Visit | None) -> tuple[list[str], scans.Visit | None]:
+def waiting(by: ScoredBy, after: scans.Visit | None, rescore: bool) -> tuple[list[str], scans.Visit | None]:
     """Photographs of the next visits with something to score, and the visit to go on from."""
     with database.session(services()[0]) as session:
-        visits = scans.waiting_visits(session, after=after)
-        shas = scans.unscored(session, visits, by.model, by.version, by.fingerprint) if visits else []
+        if rescore:
+            visits = scans.visits_before(session, by, after=after)
+        else:
+            visits = scans.waiting_visits(session, after=after)
+        shas = scans.unscored(session, visits, by) if visits else []
     return shas, visits[-1] if visits else None
 
 
-def score_batch(shas: list[str], champion: Champion, overlay_size: int, run_id: str) -> score.Batch:
-    """Grade a batch and write everything that follows from it."""
+def score_batch(shas: list[str], champion: Champion, work: score.Work) -> score.Batch:
+    """Grade a chunk and write everything that follows from it."""
     engine, objects = services()
     grader = _grader(champion.bundle, champion.by.version)
-    return score.score_batch(grader, objects, engine, shas, by=champion.by, run_id=run_id, overlay_size=overlay_size)
+    return score.score_batch(grader, objects, engine, shas, by=champion.by, work=work)
 
 
 def publish(summary: report.Summary) -> None:
@@ -76,10 +82,12 @@ def publish(summary: report.Summary) -> None:
     report.write(objects, engine, summary)
 
 
-def finish(run_id: str, by: ScoredBy, tally: dict[str, int], errors: list[str]) -> report.Summary:
-    """Close the run's row with what it counted."""
+def finish(run_id: str, by: ScoredBy, failed: int, errors: list[str]) -> report.Summary:
+    """Close the run's row with what it left in the database: true also where an answer was lost on its way."""
     status = "failed" if errors else "completed"
     engine = services()[0]
+    with database.session(engine) as session:
+        tally = results.tally_of_run(session, run_id) | {"failed": failed}
     summary = report.summarise(engine, run_id, by, tally, errors, status=status)
     with database.session(engine) as session:
         runs.finish(session, run_id, status, summary.counts(), errors[0] if errors else None)

@@ -18,6 +18,9 @@ def screen(
     config: Annotated[
         list[str] | None, typer.Option(help="Configuration below the project's folder; later files on top.")
     ] = None,
+    rescore: Annotated[
+        bool, typer.Option("--rescore", help="Score history again with the champion, beside what was said before.")
+    ] = False,
 ) -> None:
     """Grade what waits in the inbox: quality, grade, heatmap, outcome. Run again, nothing doubles."""
     import os
@@ -34,7 +37,7 @@ def screen(
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid4().hex[:6]}"
     failure: ScreeningIncomplete | None = None
     try:
-        night(config or ["conf/pipeline.yaml"], run_id)
+        night(config or ["conf/pipeline.yaml"], run_id, rescore)
     except ScreeningIncomplete as error:
         failure = error
     _show(settings, run_id)

@@ -23,8 +23,8 @@ def join(patient: str, visit: str, captures: Sequence[ScanResult]) -> Outcome:
     graded = {eye: _worst(found) for eye, found in by_eye.items()}
     known = [grade for grade in graded.values() if grade is not None]
     refers = any(_refers(capture) for capture in captures)
-    waits = any(_waits(capture) for capture in captures)
-    complete = len(known) == len(_EYES) and not waits
+    unscored = any(waits(capture) for capture in captures)
+    complete = len(known) == len(_EYES) and not unscored
     result = REFER if refers else NO_REFERRAL if complete else INCOMPLETE
     return Outcome(
         patient=patient,
@@ -46,7 +46,8 @@ def _refers(capture: ScanResult) -> bool:
     return capture.grade is not None and (capture.referable or grades.is_referable(capture.grade))
 
 
-def _waits(capture: ScanResult) -> bool:
+def waits(capture: ScanResult) -> bool:
+    """Whether a model still has to say something of it."""
     return capture.grade is None and capture.state in ("registered", "scored")
 
 
@@ -58,7 +59,7 @@ def _sentence(eye: Eye, captures: Sequence[ScanResult], grade: int | None) -> st
     for state, found in (
         ("ungradable", [c for c in captures if c.state == "ungradable"]),
         ("in quarantine", [c for c in captures if c.state == "quarantined"]),
-        ("not scored yet", [c for c in captures if _waits(c)]),
+        ("not scored yet", [c for c in captures if waits(c)]),
     ):
         if found:
             said = sorted({reason for capture in found for reason in capture.reasons})
