@@ -98,5 +98,13 @@ class ScreeningIncomplete(ClarityError):
     """A part of a night failed for a reason that is not a photograph's; what failed is tried again by the next run."""
 
 
+class ReviewError(ClarityError):
+    """A review of a capture that is not known or that no model has judged, or one that decides nothing."""
+
+
+class ExportError(ClarityError):
+    """A result cannot be written in the format that was asked for, or there is no place to write it to."""
+
+
 class AlreadyRunning(ClarityError):
     """Another night of screening, or another writer of this workspace, holds the lock."""

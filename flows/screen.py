@@ -101,7 +101,7 @@ def _score(night: _Night, lock: NightLock) -> None:
     while after is not None:
         for batch in _chunks(shas, params.batch_size):
             lock.confirm(patience_s=_DELAYS_S[: params.batch_retries])
-            done = night.attempt(steps.score_batch, "score", batch, night.champion, params.overlay_size, night.run_id)
+            done = night.attempt(steps.score_batch, "score", batch, night.champion, params, night.run_id)
             if done is not None:
                 night.errors += done.errors
                 night.tally.update(

@@ -10,9 +10,11 @@ from sqlalchemy import Engine
 from clarity.inference.bundle import Bundle
 from clarity.inference.engine import Engine as InferenceEngine
 from clarity.inference.grader import Grader
+from clarity.params import ScreeningParams
 from clarity.registry.models import Registry
-from clarity.screening import inbox, report, score
+from clarity.screening import inbox, policy, report, score
 from clarity.screening.attribution import Attributions
+from clarity.screening.policy import Policy
 from clarity.settings import Settings
 from clarity.storage import database, runs, scans
 from clarity.storage.objects import Objects
@@ -63,11 +65,20 @@ def waiting(by: ScoredBy, after: scans.Visit | None) -> tuple[list[str], scans.V
     return shas, visits[-1] if visits else None
 
 
-def score_batch(shas: list[str], champion: Champion, overlay_size: int, run_id: str) -> score.Batch:
+def score_batch(shas: list[str], champion: Champion, screening: ScreeningParams, run_id: str) -> score.Batch:
     """Grade a batch and write everything that follows from it."""
     engine, objects = services()
     grader = _grader(champion.bundle, champion.by.version)
-    return score.score_batch(grader, objects, engine, shas, by=champion.by, run_id=run_id, overlay_size=overlay_size)
+    return score.score_batch(
+        grader,
+        objects,
+        engine,
+        shas,
+        by=champion.by,
+        run_id=run_id,
+        overlay_size=screening.overlay_size,
+        policy=_policy(screening.policy),
+    )
 
 
 def publish(summary: report.Summary) -> None:
@@ -96,6 +107,11 @@ def services() -> tuple[Engine, Objects]:
 def engine_of(url: str) -> Engine:
     """One engine a process."""
     return database.engine(url)
+
+
+@functools.lru_cache(maxsize=1)
+def _policy(name: str) -> Policy:
+    return policy.load(Settings.load().project / policy.FOLDER, name)
 
 
 @functools.lru_cache(maxsize=1)

@@ -1,5 +1,6 @@
 """A capture's way from the object store to its row and its overlay, against the same loop as it is usually written."""
 
+import functools
 import tempfile
 import time
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ from clarity.inference.bundle import Bundle
 from clarity.inference.engine import Engine
 from clarity.inference.grader import Grader
 from clarity.inference.processor import Precision, cores
-from clarity.screening import score
+from clarity.screening import policy, score
+from clarity.screening.policy import Policy
 from clarity.storage.results import ScoredBy
 
 _NUMBER, _MOST, _CALIBRATION = 48, 5, 32
@@ -61,8 +63,13 @@ class _Lane:
         by = ScoredBy("bench", f"{self.name}-{self.version}", self.grader.bundle.spec.fingerprint)
         shas, place = [capture.sha256 for capture in self.place.captures], self.place
         return score.score_batch(
-            self.grader, place.objects, place.engine, shas, by=by, run_id=None, overlay_size=_OVERLAY
+            self.grader, place.objects, place.engine, shas, by=by, run_id=None, overlay_size=_OVERLAY, policy=_policy()
         )
+
+
+@functools.lru_cache(maxsize=1)
+def _policy() -> Policy:
+    return policy.load(Path(__file__).resolve().parents[2] / policy.FOLDER, "ada")
 
 
 def _lane(place: Night, bundle: Bundle, precision: Precision) -> _Lane:

@@ -17,6 +17,7 @@ from clarity.inference.grader import Graded, Grader
 from clarity.records import Capture
 from clarity.screening import outcome
 from clarity.screening.ahead import ahead, together
+from clarity.screening.policy import Policy
 from clarity.storage import database, keys, results, runs, scans
 from clarity.storage.objects import Objects
 from clarity.storage.results import Finding, ScoredBy
@@ -49,6 +50,7 @@ def score_batch(
     by: ScoredBy,
     run_id: str | None,
     overlay_size: int,
+    policy: Policy,
 ) -> Batch:
     """Grade these captures and write all that follows from it. Again, it changes nothing.
 
@@ -58,7 +60,7 @@ def score_batch(
         captures = scans.captures(session, shas)
     settled = list(_settled(grader, objects, captures, by, overlay_size))
     findings = [finding for finding in settled if isinstance(finding, Finding)]
-    _write(engine, captures, findings, by, run_id)
+    _write(engine, captures, findings, by, run_id, policy)
     errors = [str(result) for result in settled if isinstance(result, InferenceError)]
     states = [finding.state for finding in findings]
     return Batch(
@@ -139,7 +141,12 @@ def _store(objects: Objects, drawn: _Drawn, by: ScoredBy) -> Finding | Inference
 
 
 def _write(
-    engine: Engine, captures: Sequence[Capture], findings: Sequence[Finding], by: ScoredBy, run_id: str | None
+    engine: Engine,
+    captures: Sequence[Capture],
+    findings: Sequence[Finding],
+    by: ScoredBy,
+    run_id: str | None,
+    policy: Policy,
 ) -> None:
     at = {capture.sha256: capture.key for capture in captures}
     bad = [Refused(at[f.sha256], f.reasons[0], sha256=f.sha256) for f in findings if f.state == "quarantined"]
@@ -148,5 +155,5 @@ def _write(
         results.save(session, findings, by, run_id)
         runs.quarantine(session, bad, run_id)
         seen = results.scan_results(session, list(visits), by)
-        joined = {visit: outcome.join(patient, visit[1], seen[visit]) for visit, patient in visits.items()}
+        joined = {visit: outcome.join(patient, visit[1], seen[visit], policy) for visit, patient in visits.items()}
         results.save_outcomes(session, joined, by, run_id)

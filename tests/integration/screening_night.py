@@ -4,12 +4,13 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import DeclarativeBase
 
 from clarity.inference.grader import Grader
-from clarity.screening import inbox, score
+from clarity.screening import inbox, policy, score
 from clarity.screening.attribution import Attributions
 from clarity.storage import database, runs, scans, tables
 from clarity.storage.objects import Objects
@@ -17,6 +18,7 @@ from clarity.storage.results import ScoredBy
 
 NOW = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
 MAX_BYTES = 5_000_000
+ADA = policy.load(Path(__file__).resolve().parents[2] / policy.FOLDER, "ada")
 
 
 @dataclass
@@ -61,7 +63,7 @@ class Night:
     def score(self, shas: list[str] | None = None, run_id: str | None = None) -> score.Batch:
         chosen = self.waiting() if shas is None else shas
         return score.score_batch(
-            self.grader, self.objects, self.engine, chosen, by=self.by, run_id=run_id, overlay_size=128
+            self.grader, self.objects, self.engine, chosen, by=self.by, run_id=run_id, overlay_size=128, policy=ADA
         )
 
     def start(self, run_id: str) -> str:
