@@ -135,12 +135,18 @@ def _scan(scan: Scan, said: Sequence[Prediction], decided: Sequence[Review]) -> 
 
 
 def _said(told: Prediction) -> Said:
-    lists = {"probabilities": tuple(told.probabilities), "review_reasons": tuple(told.review_reasons)}
-    names = [name for name in Said.__slots__ if name not in lists]
-    return Said(**lists, **{name: getattr(told, name) for name in names})
+    names = [name for name in Said.__slots__ if name not in ("probabilities", "review_reasons")]
+    return Said(
+        probabilities=tuple(told.probabilities),
+        review_reasons=tuple(told.review_reasons),
+        **{name: getattr(told, name) for name in names},
+    )
 
 
 def _joined(row: Outcome) -> Joined:
-    lists = {"reasons": tuple(row.reasons), "not_derivable": tuple(row.not_derivable)}
-    names = [name for name in Joined.__slots__ if name not in lists]
-    return Joined(**lists, **{name: getattr(row, name) for name in names})
+    names = [name for name in Joined.__slots__ if name not in ("reasons", "not_derivable")]
+    return Joined(
+        reasons=tuple(row.reasons),
+        not_derivable=tuple(row.not_derivable),
+        **{name: getattr(row, name) for name in names},
+    )

@@ -35,23 +35,20 @@ class Review:
     def on(self, result: ScanResult) -> ScanResult:
         """The capture as the person leaves it: sure, whatever the model was."""
         if self.decision == "grade" and self.grade is not None:
-            graver = {
-                "referable": grades.is_referable(self.grade),
-                "vision_threatening": grades.is_vision_threatening(self.grade),
-            }
             return replace(
-                result, state="scored", reasons=(), grade=self.grade, review_reasons=(), reviewed=True, **graver
+                result,
+                state="scored",
+                reasons=(),
+                grade=self.grade,
+                referable=grades.is_referable(self.grade),
+                vision_threatening=grades.is_vision_threatening(self.grade),
+                review_reasons=(),
+                reviewed=True,
             )
         if self.decision == "ungradable":
             said = result.reasons if result.state == "ungradable" else ("a person cannot grade it",)
-            return ScanResult(
-                result.eye,
-                "ungradable",
-                said,
-                reviewed=True,
-                captured_at=result.captured_at,
-                registered_at=result.registered_at,
-            )
+            bare = replace(result, grade=None, referable=False, vision_threatening=False)
+            return replace(bare, state="ungradable", reasons=said, review_reasons=(), reviewed=True)
         return replace(result, review_reasons=(), reviewed=True)
 
 
