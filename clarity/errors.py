@@ -106,5 +106,13 @@ class DrillError(ClarityError):
     """A fault drill could not be carried out, or found what must not be."""
 
 
+class ReviewError(ClarityError):
+    """A review of a capture that is not known or that no model has judged, or one that decides nothing."""
+
+
+class ExportError(ClarityError):
+    """A result cannot be written in the format that was asked for, or there is no place to write it to."""
+
+
 class AlreadyRunning(ClarityError):
     """Another night of screening, or another writer of this workspace, holds the lock."""

@@ -6,7 +6,7 @@
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -14,11 +14,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from clarity.errors import ParameterError
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """A part of a configuration: unknown keys are refused."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
 
 
-class IngestParams(_Section):
+Checked = TypeVar("Checked", bound=Section)
+
+
+class IngestParams(Section):
     max_bad_share: float = Field(ge=0, le=1)
     near_duplicate_bits: int = Field(ge=0, le=16)
     near_duplicate_detail_bits: int = Field(ge=0, le=64)
@@ -26,7 +31,7 @@ class IngestParams(_Section):
     jobs: int = Field(ge=0)
 
 
-class ImagingParams(_Section):
+class ImagingParams(Section):
     """Parameters of the imaging chain: all but the two limits enter its fingerprint."""
 
     size: int = Field(ge=32, le=4096)
@@ -36,7 +41,7 @@ class ImagingParams(_Section):
     max_pixels: int = Field(gt=0)
 
 
-class QualityParams(_Section):
+class QualityParams(Section):
     min_score: float = Field(ge=0, le=1)
     min_brightness: float = Field(ge=0, le=1)
     max_brightness: float = Field(ge=0, le=1)
@@ -44,20 +49,20 @@ class QualityParams(_Section):
     min_visible: float = Field(ge=0, le=1)
 
 
-class SplitParams(_Section):
+class SplitParams(Section):
     validation: float = Field(gt=0, lt=1)
     test: float = Field(gt=0, lt=1)
     salt: str
 
 
-class ModelParams(_Section):
+class ModelParams(Section):
     name: str
     backbone: Literal["resnet50", "efficientnet_lite0"]
     weights: str
     dropout: float = Field(ge=0, lt=1)
 
 
-class TrainParams(_Section):
+class TrainParams(Section):
     seed: int
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=2)
@@ -82,7 +87,7 @@ class TrainParams(_Section):
     contrast: float = Field(ge=0, lt=1)
 
 
-class EvaluateParams(_Section):
+class EvaluateParams(Section):
     bootstrap: int = Field(ge=10)
     calibration_bins: int = Field(ge=2)
     target_sensitivity: float = Field(gt=0, le=1)
@@ -95,7 +100,7 @@ class EvaluateParams(_Section):
     drift_false_alarms: float = Field(gt=0, lt=1)
 
 
-class GateParams(_Section):
+class GateParams(Section):
     min_qwk: float
     min_auroc_referable: float
     min_sensitivity: float
@@ -106,7 +111,7 @@ class GateParams(_Section):
     note: str
 
 
-class LimitParams(_Section):
+class LimitParams(Section):
     """What a night may show before it ends as failed and somebody is told."""
 
     quarantined_share: float = Field(ge=0, le=1)
@@ -116,7 +121,7 @@ class LimitParams(_Section):
     drift: bool
 
 
-class ScreeningParams(_Section):
+class ScreeningParams(Section):
     batch_size: int = Field(ge=1)
     inbox: str
     overlay_size: int = Field(ge=64)
@@ -130,7 +135,7 @@ class ScreeningParams(_Section):
     limits: LimitParams
 
 
-class ServingParams(_Section):
+class ServingParams(Section):
     host: str
     port: int = Field(ge=0, le=65535)
     workers: int = Field(ge=1)
@@ -140,7 +145,7 @@ class ServingParams(_Section):
     max_upload_bytes: int = Field(gt=0)
 
 
-class PhantomParams(_Section):
+class PhantomParams(Section):
     count: int = Field(ge=1)
     patients_share_both_eyes: float = Field(ge=0, le=1)
     size: int = Field(ge=64, le=4096)
@@ -148,7 +153,7 @@ class PhantomParams(_Section):
     poor_quality_share: float = Field(ge=0, le=1)
 
 
-class Params(_Section):
+class Params(Section):
     """The whole configuration, a section a package."""
 
     ingest: IngestParams
@@ -170,18 +175,23 @@ def load(path: Path | str, *overlays: Path | str) -> Params:
     Raises ParameterError: a file is missing or not YAML, a key is unknown (the nearest known one is named), a value
     is out of range, a key is missing.
     """
-    merged = _read(Path(path))
+    merged = read(Path(path))
     for overlay in overlays:
-        merged = _merge(merged, _read(Path(overlay)))
+        merged = _merge(merged, read(Path(overlay)))
     return parse(merged, origin=" + ".join(str(p) for p in (path, *overlays)))
 
 
 def parse(values: Mapping[str, Any], *, origin: str) -> Params:
     """Check plain values against the schema; ``origin`` is named in the error."""
+    return check(Params, values, origin=origin)
+
+
+def check(schema: type[Checked], values: Mapping[str, Any], *, origin: str) -> Checked:
+    """Plain values as ``schema``. Raises ParameterError with a sentence for each key that is wrong."""
     try:
-        return Params.model_validate(values)
+        return schema.model_validate(values)
     except ValidationError as error:
-        lines = [_sentence(dict(detail)) for detail in error.errors()]
+        lines = [_sentence(dict(detail), schema) for detail in error.errors()]
         raise ParameterError(f"{origin}: " + "; ".join(lines)) from None
 
 
@@ -190,7 +200,8 @@ def dump(params: Params) -> str:
     return yaml.safe_dump(params.model_dump(), sort_keys=False, allow_unicode=True)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> dict[str, Any]:
+    """A YAML file's table. Raises ParameterError: it cannot be read, is not YAML, is no table."""
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -210,20 +221,25 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _sentence(detail: dict[str, Any]) -> str:
+def _sentence(detail: dict[str, Any], schema: type[Section]) -> str:
     where = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(where, _known(Params), n=1, cutoff=0.0)
+        plain = ".".join(part for part in detail["loc"] if isinstance(part, str))  # of a list's items, the key alone
+        near = difflib.get_close_matches(plain, _known(schema), n=1, cutoff=0.0)
         return f"{where}: unknown key, did you mean {near[0]}?"
     if detail["type"] == "missing":
         return f"{where}: missing"
-    return f"{where}: {detail['input']!r}, {detail['msg'][:1].lower()}{detail['msg'][1:]}"
+    said = detail["msg"].removeprefix("Value error, ")
+    if not where:
+        return str(said)
+    return f"{where}: {detail['input']!r}, {said[:1].lower()}{said[1:]}"
 
 
-def _known(model: type[BaseModel], prefix: str = "") -> list[str]:
+def _known(schema: type[BaseModel], prefix: str = "") -> list[str]:
     names: list[str] = []
-    for name, info in model.model_fields.items():
+    for name, info in schema.model_fields.items():
         names.append(prefix + name)
-        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
-            names += _known(info.annotation, f"{prefix}{name}.")
+        for kind in (info.annotation, *get_args(info.annotation)):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                names += _known(kind, f"{prefix}{name}.")
     return names

@@ -156,6 +156,11 @@ class ScanResult:
     vision_threatening: bool = False
     review_reasons: tuple[str, ...] = ()
     """Why the model abstains on it; empty where it does not."""
+    reviewed: bool = False
+    """A person has read it, and what stands here is what that person decided."""
+    captured_at: datetime | None = None
+    registered_at: datetime | None = None
+    """When Clarity learnt of it: no capture is younger, whatever a camera's clock says."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,7 +138,7 @@ def _score(night: _Night, lock: NightLock) -> None:
     while after is not None:
         for batch in _chunks(shas, params.batch_size):
             lock.confirm(patience_s=_DELAYS_S[: params.batch_retries])
-            done = night.attempt(steps.score_batch, "score", batch, night.champion, night.work())
+            done = night.attempt(steps.score_batch, "score", batch, night.champion, night.work(), params.policy)
             night.failed += done.failed if done else len(batch)
             night.errors += done.errors if done else ()
         shas, after = night.step(steps.waiting, "waiting", by, after, night.rescore)

@@ -12,8 +12,9 @@ from clarity.inference.engine import Engine as InferenceEngine
 from clarity.inference.grader import Grader
 from clarity.params import Params
 from clarity.registry.models import Registry
-from clarity.screening import inbox, repair, report, score
+from clarity.screening import inbox, policy, repair, report, score
 from clarity.screening.attribution import Attributions
+from clarity.screening.policy import Policy
 from clarity.settings import Settings
 from clarity.storage import database, leases, results, runs, scans
 from clarity.storage.lock import NightLock
@@ -77,11 +78,11 @@ def waiting(by: ScoredBy, after: scans.Visit | None, rescore: bool) -> tuple[lis
     return shas, visits[-1] if visits else None
 
 
-def score_batch(shas: list[str], champion: Champion, work: score.Work) -> score.Batch:
+def score_batch(shas: list[str], champion: Champion, work: score.Work, policy_name: str) -> score.Batch:
     """Grade a chunk and write everything that follows from it."""
     engine, objects = services()
     grader = _grader(champion.bundle, champion.by.version)
-    return score.score_batch(grader, objects, engine, shas, by=champion.by, work=work)
+    return score.score_batch(grader, objects, engine, shas, by=champion.by, work=work, policy=_policy(policy_name))
 
 
 def mend(params: Params) -> repair.Repaired:
@@ -135,6 +136,11 @@ def _grader_of(by: ScoredBy) -> Grader:
     registry = Registry(settings.need("mlflow_tracking_uri"))
     fetched = registry.fetch(registry.get(by.model, by.version), settings.home / "models")
     return _grader(str(fetched), by.version)
+
+
+@functools.lru_cache(maxsize=1)
+def _policy(name: str) -> Policy:
+    return policy.load(Settings.load().project / policy.FOLDER, name)
 
 
 @functools.lru_cache(maxsize=1)

@@ -1,5 +1,6 @@
 """A capture's way from the object store to its row and its overlay, against the same loop as it is usually written."""
 
+import functools
 import tempfile
 import time
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ from clarity.inference.bundle import Bundle
 from clarity.inference.engine import Engine
 from clarity.inference.grader import Grader
 from clarity.inference.processor import Precision, cores
-from clarity.screening import score
+from clarity.screening import policy, score
+from clarity.screening.policy import Policy
 from clarity.storage import database, runs
 from clarity.storage.scans import ScoredBy
 
@@ -64,7 +66,12 @@ class _Lane:
         work = score.Work(f"{self.name}-{self.version}", "all", overlay_size=_OVERLAY)
         with database.session(place.engine) as session:
             runs.start(session, work.run_id, by)
-        return score.score_batch(self.grader, place.objects, place.engine, shas, by=by, work=work)
+        return score.score_batch(self.grader, place.objects, place.engine, shas, by=by, work=work, policy=_policy())
+
+
+@functools.lru_cache(maxsize=1)
+def _policy() -> Policy:
+    return policy.load(Path(__file__).resolve().parents[2] / policy.FOLDER, "ada")
 
 
 def _lane(place: Night, bundle: Bundle, precision: Precision) -> _Lane:

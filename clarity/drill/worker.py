@@ -30,7 +30,7 @@ def main() -> None:
         visits = scans.waiting_visits(session)
         shas = scans.unscored(session, visits, champion.by)
     steps.open_run(run, champion.by)
-    done = steps.score_batch(shas, champion, Work(run, name, lease_s=_LEASE_S, overlay_size=128))
+    done = steps.score_batch(shas, champion, Work(run, name, lease_s=_LEASE_S, overlay_size=128), "ada")
     sys.stdout.write(f"scored {done.scored} lost {done.lost}\n")
 
 

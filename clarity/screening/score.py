@@ -18,6 +18,7 @@ from clarity.inference.grader import Grader
 from clarity.records import Capture
 from clarity.screening import outcome
 from clarity.screening.findings import Failed, find
+from clarity.screening.policy import Policy
 from clarity.storage import database, leases, results, runs, scans
 from clarity.storage.objects import Objects
 from clarity.storage.results import Finding
@@ -64,7 +65,14 @@ class Batch:
 
 
 def score_batch(
-    grader: Grader, objects: Objects, engine: Engine, shas: Sequence[str], *, by: ScoredBy, work: Work
+    grader: Grader,
+    objects: Objects,
+    engine: Engine,
+    shas: Sequence[str],
+    *,
+    by: ScoredBy,
+    work: Work,
+    policy: Policy,
 ) -> Batch:
     """Claim these captures, grade them and write all that follows from it. Again, it changes nothing.
 
@@ -76,7 +84,7 @@ def score_batch(
         claim = leases.claim(session, shas, by, chunk=work.chunk, run_id=work.run_id, seconds=work.lease_s)
         fresh = [sha for sha, attempts in claim.attempts.items() if not attempts]
         leases.begin(session, fresh, claim.owner)
-    desk = _Desk(grader, objects, engine, by, work, claim.owner)
+    desk = _Desk(grader, objects, engine, by, work, policy, claim.owner)
     done = desk.finish(fresh)
     for sha, attempts in claim.attempts.items():
         if attempts >= work.max_attempts:
@@ -97,6 +105,7 @@ class _Desk:
     engine: Engine
     by: ScoredBy
     work: Work
+    policy: Policy
     owner: str
 
     def finish(self, shas: Sequence[str]) -> Batch:
@@ -126,7 +135,7 @@ class _Desk:
             ours = leases.release(session, list(findings), self.owner)
             leases.let_go(session, list(failed), self.owner)
             kept = [finding for sha, finding in findings.items() if sha in ours]
-            _save(session, captures, kept, self.by, self.work)
+            self._save(session, captures, kept)
         states = Counter(finding.state for finding in kept)
         return Batch(
             scored=states["scored"],
@@ -137,15 +146,14 @@ class _Desk:
             errors=tuple(f"capture {sha[:12]}…: {error}" for sha, error in failed.items()),
         )
 
-
-def _save(session: Session, captures: Sequence[Capture], findings: Sequence[Finding], by: ScoredBy, work: Work) -> None:
-    at = {capture.sha256: capture.key for capture in captures}
-    bad = [Refused(at[f.sha256], f.reasons[0], sha256=f.sha256) for f in findings if f.state == "quarantined"]
-    visits = results.lock_visits(session, [finding.sha256 for finding in findings])
-    results.save(session, findings, by, work.run_id, settle=not work.rescore)
-    runs.quarantine(session, bad, work.run_id)
-    seen = results.scan_results(session, list(visits), by)
-    if work.rescore:
-        visits = {visit: patient for visit, patient in visits.items() if not any(map(outcome.waits, seen[visit]))}
-    joined = {visit: outcome.join(patient, visit[1], seen[visit]) for visit, patient in visits.items()}
-    results.save_outcomes(session, joined, by, work.run_id)
+    def _save(self, session: Session, captures: Sequence[Capture], findings: Sequence[Finding]) -> None:
+        at, work = {capture.sha256: capture.key for capture in captures}, self.work
+        bad = [Refused(at[f.sha256], f.reasons[0], sha256=f.sha256) for f in findings if f.state == "quarantined"]
+        visits = results.lock_visits(session, [finding.sha256 for finding in findings])
+        results.save(session, findings, self.by, work.run_id, settle=not work.rescore)
+        runs.quarantine(session, bad, work.run_id)
+        seen = results.scan_results(session, list(visits), self.by)
+        if work.rescore:
+            visits = {visit: patient for visit, patient in visits.items() if not any(map(outcome.waits, seen[visit]))}
+        joined = {visit: outcome.join(patient, visit[1], seen[visit], self.policy) for visit, patient in visits.items()}
+        results.save_outcomes(session, joined, self.by, work.run_id)

@@ -1,17 +1,23 @@
 """Predictions and outcomes: idempotent writes, and what reports read. A prediction, once written, never changes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import func, or_, select, tuple_
+from sqlalchemy import and_, case, func, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from clarity.records import Eye, Outcome, ScanResult
 from clarity.records import Prediction as PredictionRecord
-from clarity.storage import scans, tables
+from clarity.storage import reviews, scans, standing, tables
 from clarity.storage.scans import ScoredBy, Settled, Visit
+
+_COMPARED = (
+    *("result", "reasons", "worst_grade", "left_grade", "right_grade", "macular_oedema"),
+    *("policy", "action", "not_derivable", "due_on", "priority"),
+)
+"""An outcome that differs in one of these is written again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +60,7 @@ def lock_visits(session: Session, shas: Sequence[str]) -> dict[Visit, str]:
 
 
 def scan_results(session: Session, visits: Sequence[Visit], by: ScoredBy) -> dict[Visit, list[ScanResult]]:
-    """All captures of these visits, with what this model version says of them."""
+    """All captures of these visits: what this model version says of them, or a person who saw what it says."""
     scan, prediction = tables.Scan, tables.Prediction
     said = (
         (prediction.sha256 == scan.sha256)
@@ -68,31 +74,46 @@ def scan_results(session: Session, visits: Sequence[Visit], by: ScoredBy) -> dic
         .where(tuple_(scan.patient_id, scan.visit).in_(visits))
         .order_by(scan.sha256)
     )
+    rows = session.execute(chosen).tuples().all() if visits else []
+    decided = reviews.latest(session, [seen.sha256 for seen, _ in rows], by.model, by.version)
     found: dict[Visit, list[ScanResult]] = {visit: [] for visit in visits}
-    for seen, told in session.execute(chosen):
-        found[seen.patient_id, seen.visit].append(_scan_result(seen, told))
+    for seen, told in rows:
+        result = _scan_result(seen, told)
+        decision = decided.get(seen.sha256)
+        found[seen.patient_id, seen.visit].append(decision.on(result) if decision else result)
     return found
 
 
 def save_outcomes(
     session: Session, outcomes: Mapping[Visit, Outcome], by: ScoredBy, run_id: str | None
 ) -> dict[str, int]:
-    """Upsert outcomes; a row that says the same already is left alone. Counts written rows by result."""
+    """Upsert outcomes; a row that says the same already is left alone. Counts written rows by result.
+
+    Of several model versions' outcomes of a visit the one written last stands, once that version has scored all of
+    the visit; the others are kept, superseded. A review stays with the outcome, and goes over to the next version's,
+    as long as result, grades and priority are the same; else the visit is open again.
+    """
     if not outcomes:
         return {}
     table = tables.Outcome
-    statement = insert(table).values(
-        [_outcome_row(visit, outcome, by, run_id) for visit, outcome in sorted(outcomes.items())]
-    )
+    rows = [_outcome_row(visit, outcome, by, run_id) for visit, outcome in sorted(outcomes.items())]
+    statement = insert(table).values(rows)
     new = statement.excluded
-    compared = ("result", "reasons", "worst_grade", "left_grade", "right_grade", "macular_oedema")
+    same = [getattr(table, name).is_not_distinct_from(new[name]) for name in standing.REVIEWED]
     upsert = statement.on_conflict_do_update(
         index_elements=["patient_id", "visit", "model", "model_version"],
-        set_={**{name: new[name] for name in compared}, "run_id": new.run_id, "updated_at": func.now()},
-        where=or_(*(getattr(table, name).is_distinct_from(new[name]) for name in compared)),
-    ).returning(table.result)
+        set_={
+            **{name: new[name] for name in _COMPARED},
+            "run_id": new.run_id,
+            "reviewed_at": case((and_(*same), table.reviewed_at), else_=None),
+            "updated_at": func.now(),
+        },
+        where=or_(*(getattr(table, name).is_distinct_from(new[name]) for name in _COMPARED)),
+    ).returning(table.patient_id, table.visit, table.result)
+    written = session.execute(upsert).tuples().all()
+    standing.settle(session, [(patient, visit) for patient, visit, _ in written], by)
     counts: dict[str, int] = {}
-    for result in session.scalars(upsert):
+    for _, _, result in written:
         counts[result] = counts.get(result, 0) + 1
     return counts
 
@@ -178,12 +199,29 @@ def _outcome_row(visit: Visit, outcome: Outcome, by: ScoredBy, run_id: str | Non
         "left_grade": outcome.left_grade,
         "right_grade": outcome.right_grade,
         "macular_oedema": outcome.macular_oedema,
+        "policy": outcome.policy,
+        "action": outcome.action,
+        "not_derivable": list(outcome.not_derivable),
+        "due_on": outcome.due_on,
+        "priority": outcome.priority,
         "run_id": run_id,
     }
 
 
 def _scan_result(seen: tables.Scan, told: tables.Prediction | None) -> ScanResult:
-    eye, reasons = Eye(seen.eye), tuple(seen.reasons)
+    known = ScanResult(
+        Eye(seen.eye),
+        seen.state,
+        tuple(seen.reasons),
+        captured_at=seen.captured_at,
+        registered_at=seen.registered_at,
+    )
     if told is None or seen.state != "scored":
-        return ScanResult(eye, seen.state, reasons)
-    return ScanResult(eye, seen.state, reasons, told.grade, told.referable)
+        return known
+    return replace(
+        known,
+        grade=told.grade,
+        referable=told.referable,
+        vision_threatening=told.vision_threatening,
+        review_reasons=tuple(told.review_reasons),
+    )

@@ -4,13 +4,14 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import DeclarativeBase
 
 from clarity.inference.grader import Grader
-from clarity.screening import inbox, score
+from clarity.screening import inbox, policy, score
 from clarity.screening.attribution import Attributions
 from clarity.storage import database, runs, scans, tables
 from clarity.storage.objects import Objects
@@ -18,6 +19,7 @@ from clarity.storage.scans import ScoredBy
 
 NOW = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
 MAX_BYTES = 5_000_000
+ADA = policy.load(Path(__file__).resolve().parents[2] / policy.FOLDER, "ada")
 
 
 @dataclass
@@ -63,7 +65,7 @@ class Night:
         chosen = self.waiting() if shas is None else shas
         self.start(run_id)
         work = score.Work(run_id, **({"chunk": "1", "overlay_size": 128} | more))
-        return score.score_batch(self.grader, self.objects, self.engine, chosen, by=self.by, work=work)
+        return score.score_batch(self.grader, self.objects, self.engine, chosen, by=self.by, work=work, policy=ADA)
 
     def start(self, run_id: str) -> str:
         with database.session(self.engine) as session:
