@@ -1,6 +1,7 @@
 """Outcomes on their way out: a row a visit, in one consistent picture of the database, few of them in memory."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
@@ -56,16 +57,18 @@ class VisitRow:
     updated_at: datetime
 
 
-def stream(session: Session, *, since: datetime | None = None, model_version: str | None = None) -> Iterator[VisitRow]:
+def stream(
+    session: Session, *, since: datetime | None = None, model_version: str | None = None
+) -> Generator[VisitRow, None, None]:
     """Outcomes written, reviewed or brought forward since then, by age: those that stand, or all of one version.
 
-    The rows come from a cursor of the server, in a snapshot of their own transaction; the session must be fresh.
+    The rows come from a cursor of the server, in a snapshot of their own transaction: the session must be fresh, and
+    who does not read to the end closes the generator before it.
     """
     session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-    found = session.execute(_chosen(since, model_version), execution_options={"yield_per": _TOGETHER})
-    for rows in found.partitions():
-        yield from _rows(session, [(outcome, name) for outcome, name in rows])
-        session.expunge_all()
+    with closing(session.execute(_chosen(since, model_version), execution_options={"yield_per": _TOGETHER})) as found:
+        for rows in found.partitions():
+            yield from _rows(session, [(outcome, name) for outcome, name in rows])
 
 
 def _chosen(since: datetime | None, model_version: str | None) -> Select[tuple[Outcome, str]]:

@@ -1,6 +1,7 @@
 """Every format by its name."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import datetime
 from typing import IO
 
@@ -19,8 +20,11 @@ def write(
     """Write outcomes as CSV, Parquet or FHIR R4 ndjson; how many visits. Raises ExportError, StorageError."""
     if form not in FORMATS:
         raise ExportError(f"format {form!r}: not one of {', '.join(FORMATS)}")
-    with database.session(engine) as session:
-        rows = _Counted(outgoing.stream(session, since=since, model_version=model_version))
+    with (
+        database.session(engine) as session,
+        closing(outgoing.stream(session, since=since, model_version=model_version)) as found,
+    ):
+        rows = _Counted(found)
         if form == "parquet":
             from clarity.screening.export import parquet
 
