@@ -98,5 +98,9 @@ class ScreeningIncomplete(ClarityError):
     """A part of a night failed for a reason that is not a photograph's; what failed is tried again by the next run."""
 
 
+class LimitPassed(ClarityError):
+    """A night did its work and found more than the configuration admits: a person has to look before trusting it."""
+
+
 class AlreadyRunning(ClarityError):
     """Another night of screening, or another writer of this workspace, holds the lock."""

@@ -78,11 +78,10 @@ def publish(summary: report.Summary) -> None:
 
 def finish(run_id: str, by: ScoredBy, tally: dict[str, int], errors: list[str]) -> report.Summary:
     """Close the run's row with what it counted."""
-    status = "failed" if errors else "completed"
     engine = services()[0]
-    summary = report.summarise(engine, run_id, by, tally, errors, status=status)
+    summary = report.summarise(engine, run_id, by, tally, errors)
     with database.session(engine) as session:
-        runs.finish(session, run_id, status, summary.counts(), errors[0] if errors else None)
+        runs.finish(session, run_id, summary.status, summary.counts(), errors[0] if errors else None)
     return summary
 
 

@@ -24,7 +24,7 @@ def screen(
     from datetime import UTC, datetime
     from uuid import uuid4
 
-    from clarity.errors import ScreeningIncomplete
+    from clarity.errors import LimitPassed, ScreeningIncomplete
     from clarity.settings import Settings
 
     settings = Settings.load()
@@ -32,10 +32,10 @@ def screen(
     from flows.screen import screen as night
 
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid4().hex[:6]}"
-    failure: ScreeningIncomplete | None = None
+    failure: ScreeningIncomplete | LimitPassed | None = None
     try:
         night(config or ["conf/pipeline.yaml"], run_id)
-    except ScreeningIncomplete as error:
+    except (ScreeningIncomplete, LimitPassed) as error:
         failure = error
     _show(settings, run_id)
     if failure is not None:
@@ -65,26 +65,21 @@ def _print(summary: "Summary") -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from clarity import grades
+    from clarity.screening import report
 
     table = Table(title=f"Screening {summary.run}: {summary.status}", caption=summary.notice, min_width=60)
     table.add_column("", overflow="fold")
-    table.add_column("", justify="right")
-    table.add_row("model version", f"{summary.model} {summary.model_version}")
-    for name in ("registered", "scored", "ungradable", "quarantined", "failed"):
-        table.add_row(name, str(getattr(summary, name)))
-    table.add_section()
-    for name, count in summary.outcomes.items():
-        table.add_row(f"outcome: {name}", str(count))
-    table.add_section()
-    for grade, count in summary.grades.items():
-        table.add_row(f"grade {grade}, {grades.name(int(grade))}", str(count))
-    table.add_section()
-    table.add_row("seconds", f"{summary.seconds:.1f}")
-    table.add_row("report in the object store", summary.report)
+    table.add_column("", justify="right", overflow="fold")
+    for name, value in report.rows(summary):
+        if name in ("waiting in quarantine", "failed", "seconds", "model version"):
+            table.add_section()
+        table.add_row(escape(name), escape(value))
     console = Console()
     console.print(table)
     for row in summary.quarantine[:20]:
-        console.print(f"quarantine: {escape(row['key'])}: {escape(row['reason'])}", highlight=False)
-    if summary.waiting_for_a_person > 20:
-        console.print(f"{summary.waiting_for_a_person} objects wait for a person in the quarantine.")
+        others = f" (and {row['count'] - 1} more of this kind)" if row["count"] > 1 else ""
+        said = f"quarantine: {row['key']}: {row['reason']}{others}"
+        console.print(escape(said), highlight=False)
+    hidden = max(0, len(summary.quarantine) - 20) + summary.quarantine_more
+    if hidden:
+        console.print(f"{hidden} more kinds of reason: see the report.")

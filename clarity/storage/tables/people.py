@@ -32,6 +32,7 @@ class Scan(Base):
         CheckConstraint(one_of("state", STATES), name="state"),
         Index("ix_scans_patient_id_visit", "patient_id", "visit"),
         Index("ix_scans_registered", "patient_id", "visit", "sha256", postgresql_where=text("state = 'registered'")),
+        Index("ix_scans_ungradable", "state_at", postgresql_where=text("state = 'ungradable'")),
     )
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
     sha256: Mapped[str] = mapped_column(String(64), unique=True)

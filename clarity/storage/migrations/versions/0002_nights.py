@@ -20,6 +20,8 @@ _OPEN = "reviewed_at IS NULL AND NOT superseded AND priority < 4"
 
 def upgrade() -> None:
     _add("scans", _text("visit_type", "screening"), sa.Column("camera", sa.Text()), _flag("recapture"))
+    ungradable = sa.text("state = 'ungradable'")
+    op.create_index("ix_scans_ungradable", "scans", ["state_at"], postgresql_where=ungradable)
     _add("predictions", _list("review_reasons"), sa.Column("energy", sa.Double()), _text("precision", "fp32"))
     _add(
         "outcomes",
@@ -56,6 +58,7 @@ def downgrade() -> None:
     _check_results("0001")
     _drop("outcomes", "reviewed_at", "superseded", "priority", "due_on", "not_derivable", "action", "policy")
     _drop("predictions", "precision", "energy", "review_reasons")
+    op.drop_index("ix_scans_ungradable", "scans")
     _drop("scans", "recapture", "camera", "visit_type")
 
 
