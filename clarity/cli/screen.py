@@ -76,10 +76,12 @@ def _print(summary: "Summary") -> None:
         table.add_row(escape(name), escape(value))
     console = Console()
     console.print(table)
+    for title, said in report.sentences(summary).items():
+        for sentence in said:
+            console.print(escape(f"{title.lower()}: {sentence}"), highlight=False)
     for row in summary.quarantine[:20]:
         others = f" (and {row['count'] - 1} more of this kind)" if row["count"] > 1 else ""
-        said = f"quarantine: {row['key']}: {row['reason']}{others}"
-        console.print(escape(said), highlight=False)
+        console.print(escape(f"quarantine: {row['key']}: {row['reason']}{others}"), highlight=False)
     hidden = max(0, len(summary.quarantine) - 20) + summary.quarantine_more
     if hidden:
         console.print(f"{hidden} more kinds of reason: see the report.")

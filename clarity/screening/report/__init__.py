@@ -5,7 +5,7 @@ from clarity.screening.report.limits import insist, judge
 from clarity.screening.report.publish import write
 from clarity.screening.report.reading import summarise
 from clarity.screening.report.summary import NOTICE, Known, Summary
-from clarity.screening.report.table import markdown, rows
+from clarity.screening.report.table import markdown, rows, sentences
 
 __all__ = [
     "NOTICE",
@@ -17,6 +17,7 @@ __all__ = [
     "judge",
     "markdown",
     "rows",
+    "sentences",
     "summarise",
     "write",
     "write_changes",

@@ -5,7 +5,7 @@ from typing import Any
 
 from clarity import grades
 from clarity.screening.report import plots
-from clarity.screening.report.mix import FEWEST
+from clarity.screening.report.mix import FEWEST, Share
 from clarity.screening.report.page import many, paragraph, section, share, table
 from clarity.screening.report.summary import Summary
 
@@ -45,19 +45,19 @@ def mix(summary: Summary) -> str:
     elif outside:
         said = f"Unusual: {', '.join(outside)} lies outside the {summary.nights} nights before, by more than chance."
     else:
-        said = f"As in the {summary.nights} nights before (lines: their range and median)."
+        said = f"As in the {summary.nights} nights before (median and range; lines in the plot)."
     rows = [
-        (f"{row['grade']} {grades.name(row['grade'])}", f"{row['count']:,}", share(row["share"]), *_before(row))
+        (f"{row['grade']} {grades.name(row['grade'])}", f"{row['count']:,}", share(row["share"]), _before(row))
         for row in summary.mix
     ]
-    head = ("grade", "count", "share", "median before", "range before")
-    return section("Grades", plots.grade_mix(summary.mix), paragraph(said), table(head, rows, numbers=(1, 2, 3, 4)))
+    head = ("grade", "count", "share", "nights before")
+    return section("Grades", plots.grade_mix(summary.mix), paragraph(said), table(head, rows, numbers=(1, 2, 3)))
 
 
-def _before(row: Any) -> tuple[str, str]:
-    if row["median"] is None:
-        return "not known", "not known"
-    return share(row["median"]), f"{100 * row['low']:.1f}–{100 * row['high']:.1f} %"
+def _before(row: Share) -> str:
+    if row["median"] is None or row["low"] is None or row["high"] is None:
+        return "not known"
+    return f"{100 * row['median']:.1f} ({100 * row['low']:.1f}–{100 * row['high']:.1f}) %"
 
 
 def reasons(summary: Summary) -> str:

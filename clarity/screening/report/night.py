@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from clarity.screening.report import found, trust
 from clarity.screening.report.contact import Tile
 from clarity.screening.report.page import document, many, say, section
-from clarity.screening.report.summary import PRIORITIES, Summary
+from clarity.screening.report.summary import Summary
+from clarity.screening.report.table import watched
 
 _FIRST = (
-    ("refer at once", "now"),
-    ("refer", "now"),
-    ("the model leaves them to a person: look at the photographs", ""),
-    ("", ""),
+    ("with vision-threatening DR", "refer first", "now"),
+    ("with referable DR", "refer", "now"),
+    ("of which the model is not certain", "a person has to look at the photographs", ""),
+    ("ungradable or incomplete", "", ""),
 )
-"""By priority: what to do, and how it stands out."""
+"""By priority: what a visit is, what to do, how it stands out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,30 +52,32 @@ def page(summary: Summary, pictures: Pictures) -> bytes:
 
 
 def _verdict(summary: Summary) -> str:
-    bad = summary.status != "completed"
-    judged = "no limit was passed" if summary.limits_known else "limits were not judged"
+    warnings = _warnings(summary)
+    said = "Failed." if summary.status != "completed" else "Completed, with warnings." if warnings else "Completed."
     done = f"{many(summary.scored, 'photograph')} graded, {summary.ungradable:,} ungradable, {summary.failed:,} failed"
-    lines = list(summary.limits_passed)
-    if summary.error_count:
-        lines.append(f"{many(summary.error_count, 'failure')}, first: {summary.errors[0]}")
-    lines += [f"canary changed: {sentence}" for sentence in summary.canaries_changed]
-    if drifted := [str(row["name"]) for row in summary.drift or () if row["found"]]:
-        lines.append(f"drift found in {', '.join(drifted)}")
-    if summary.notified:
-        lines.append(f"Told: {summary.notified}")
-    said = "Failed" if bad else "Completed"
-    tail = "" if bad else f"; {judged}"
+    judged = "" if summary.limits_passed else "; no limit was passed" if summary.limits_known else "; limits not judged"
+    lines = [*warnings, *([summary.notified] if summary.notified else [])]
     items = "".join(f"<li>{say(line)}</li>" for line in lines)
-    alarming = bad or summary.canaries_changed or drifted
     return (
-        f"<div class='verdict{' bad' if alarming else ''}'><b>{said}.</b> {say(done)}{tail}."
+        f"<div class='verdict{' bad' if warnings else ''}'><b>{said}</b> {say(done + judged)}."
         f"{f'<ul>{items}</ul>' if items else ''}<p class='soft small'>{say(summary.notice)}</p></div>"
     )
 
 
+def _warnings(summary: Summary) -> list[str]:
+    """What failed and what passed a limit, then what would have passed a stricter one."""
+    lines = list(summary.limits_passed)
+    if summary.error_count:
+        lines.append(f"{many(summary.error_count, 'failure')}, first: {summary.errors[0]}")
+    lines += [line for name, line in watched(summary) if not any(said.startswith(name) for said in lines)]
+    if unusual := [f"{row['grade']}" for row in summary.mix if row["outside"]]:
+        lines.append(f"grades {', '.join(unusual)}: their share is unusual beside the {summary.nights} nights before")
+    return lines
+
+
 def _first(summary: Summary) -> str:
     rows = []
-    for row, what, (todo, now) in zip(summary.first, PRIORITIES, _FIRST, strict=True):
+    for row, (what, todo, now) in zip(summary.first, _FIRST, strict=True):
         due = f"; next step due by {row['due_on']} at the latest" if row["due_on"] else ""
         again = f"{many(summary.recapture, 'photograph')} to take again" if row["priority"] == 3 else todo
         rows.append(_item(row["visits"], f"{_noun(row['visits'], 'visit')} {what}", again + due, now))

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from clarity.screening.report.page import many
 from clarity.screening.report.summary import NOTICE, Summary
 
 DELAYS_S = (1.0, 4.0, 10.0)
@@ -20,7 +21,7 @@ TIMEOUT_S = 5.0
 _COUNTED = ("registered", "scored", "ungradable", "quarantined", "quarantined_new", "failed", "recapture", "abstained",
             "waiting_for_a_person")  # fmt: skip
 _TELLTALES = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy")
-_NOT_SET = "nobody: CLARITY_WEBHOOK_URL is not set"
+_NOT_SET = "nobody was told: CLARITY_WEBHOOK_URL is not set"
 
 
 def about(
@@ -80,7 +81,7 @@ def post(
                 return f"the webhook was not told: {fault}"
             if delay is not None:
                 time.sleep(delay)
-    return f"the webhook was not told: {fault} after {len(delays_s) + 1} attempts"
+    return f"the webhook was not told: {fault} after {many(len(delays_s) + 1, 'attempt')}"
 
 
 def _attempt(url: str, body: dict[str, Any], timeout_s: float) -> tuple[str | None, bool]:

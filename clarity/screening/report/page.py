@@ -25,14 +25,14 @@ ol.first li.now{border-color:var(--warm)} ol.first li.none{opacity:.55;border-co
 ol.first b{font-size:1.75rem;line-height:1.1;text-align:right;font-variant-numeric:tabular-nums}
 ol.first .none b{font-size:1.15rem}
 ol.first span{display:block} ol.first .what{font-weight:600}
-.grid{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,25rem),1fr));gap:1.1rem}
-section{background:var(--card);border-radius:8px;padding:1rem 1.1rem;min-width:0} section.wide{margin-top:1.1rem}
+.grid{columns:25rem 2;column-gap:1.1rem;padding-bottom:1.1rem} .grid section{break-inside:avoid;margin-bottom:1.1rem}
+section{background:var(--card);border-radius:8px;padding:1rem 1.1rem;min-width:0} section.wide{margin-bottom:1.1rem}
 svg{display:block;width:100%;height:auto;max-width:34rem}
 .scroll{overflow-x:auto} table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums;font-size:.93rem}
-td,th{padding:.3rem .8rem .3rem 0;text-align:left;vertical-align:top;overflow-wrap:anywhere}
+td,th{padding:.3rem .8rem .3rem 0;text-align:left;vertical-align:top}
 td:last-child,th:last-child{padding-right:0} tr+tr td{border-top:1px solid var(--line)}
-th{font-weight:600;color:var(--soft);border-bottom:1px solid var(--line);overflow-wrap:normal}
-td.n,th.n{text-align:right;white-space:nowrap} td.long{min-width:13rem}
+th{font-weight:600;color:var(--soft);border-bottom:1px solid var(--line)}
+td.n,th.n{text-align:right;white-space:nowrap} td.long{min-width:13rem;overflow-wrap:anywhere}
 .tiles{display:grid;grid-template-columns:repeat(auto-fill,minmax(8.6rem,1fr));gap:.8rem}
 .tiles figure{margin:0} .tiles img{width:100%;height:auto;border-radius:4px;display:block}
 .tiles figcaption{font-size:.82rem;line-height:1.35;margin-top:.25rem}
@@ -73,8 +73,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: Seq
     ]
     if not body:
         return ""
-    top = "".join(f"<th{' class=n' if i in numbers else ''}>{say(cell)}</th>" for i, cell in enumerate(head))
-    return f"<div class=scroll><table><tr>{top}</tr>{''.join(body)}</table></div>"
+    names = "".join(f"<th{' class=n' if i in numbers else ''}>{say(cell)}</th>" for i, cell in enumerate(head))
+    top = f"<tr>{names}</tr>" if any(head) else ""
+    return f"<div class=scroll><table>{top}{''.join(body)}</table></div>"
 
 
 def paragraph(text: object, *, soft: bool = False) -> str:

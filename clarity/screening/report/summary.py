@@ -22,7 +22,7 @@ class Known:
     canaries_changed: Sequence[str] = ()
     """A sentence for each that came back different."""
     drift: Sequence[Mapping[str, Any]] | None = None
-    """A row a watched distribution: name, value, critical, n, found, sentence."""
+    """A row a watched distribution: name, found, sentence, n, psi and critical (None: too few to say)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

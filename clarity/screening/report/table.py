@@ -1,4 +1,4 @@
-"""The summary as text: Prefect's artifact, in Markdown."""
+"""The summary as text: the rows that the command prints, and Prefect's artifact in Markdown."""
 
 from clarity import grades
 from clarity.screening.report.page import many, share
@@ -24,8 +24,8 @@ def rows(summary: Summary) -> list[tuple[str, str]]:
         *((_grade(row["grade"], row["outside"]), _of(row["count"], summary.scored)) for row in summary.mix),
         ("canaries", _canaries(summary)),
         ("drift", _drift(summary)),
-        ("limits", "; ".join(summary.limits_passed) or ("none passed" if summary.limits_known else unknown)),
-        ("told", summary.notified or "nothing to tell"),
+        ("limits", _limits(summary)),
+        ("notification", summary.notified or "nothing to tell"),
         ("seconds", f"{summary.seconds:.1f}"),
         ("photographs a second", unknown if summary.throughput is None else f"{summary.throughput:.2f}"),
         ("slowest step", unknown if slowest is None else f"{slowest}, {summary.steps[slowest]:.1f} s"),
@@ -40,8 +40,8 @@ def markdown(summary: Summary) -> str:
     """The summary as a Prefect artifact."""
     text = f"# Screening {summary.run}: {summary.status}\n\n{NOTICE}\n\n| | |\n|---|---|\n"
     text += "".join(f"| {name} | {_cell(value)} |\n" for name, value in rows(summary))
-    if summary.errors:
-        text += "\n## Failed\n" + "".join(f"- {_cell(error)}\n" for error in summary.errors)
+    for title, said in sentences(summary).items():
+        text += f"\n## {title}\n" + "".join(f"- {_cell(sentence)}\n" for sentence in said)
     if summary.quarantine:
         text += "\n## Quarantine\n\n| kind | count | new | reason, for example | object, for example |\n"
         text += "|---|---|---|---|---|\n"
@@ -50,6 +50,13 @@ def markdown(summary: Summary) -> str:
             for row in summary.quarantine
         )
     return text
+
+
+def sentences(summary: Summary) -> dict[str, list[str]]:
+    """What needs words, by its title; only what there is."""
+    drifted = [str(row["sentence"]) for row in summary.drift or () if row["found"]]
+    said = {"Limits passed": summary.limits_passed, "Failed": summary.errors, "Canaries": summary.canaries_changed}
+    return {title: found for title, found in (said | {"Drift": drifted}).items() if found}
 
 
 def _due(visits: int, due_on: str | None) -> str:
@@ -64,11 +71,17 @@ def _grade(grade: int, outside: bool | None) -> str:
     return f"grade {grade}, {grades.name(grade)}" + (" (unusual beside the nights before)" if outside else "")
 
 
+def watched(summary: Summary) -> list[tuple[str, str]]:
+    """What the watch over the model found, a sentence a watch: none where all is well or nothing is known."""
+    changed, found = len(summary.canaries_changed), [str(row["name"]) for row in summary.drift or () if row["found"]]
+    canaries = f"canaries: {changed} of {summary.canaries or changed} came back changed"
+    drift = f"drift: found in {', '.join(found)}"
+    return [("canaries", canaries)] * bool(changed) + [("drift", drift)] * bool(found)
+
+
 def _canaries(summary: Summary) -> str:
     if summary.canaries_changed:
-        return f"{many(len(summary.canaries_changed), 'photograph')} of known answer changed: " + "; ".join(
-            summary.canaries_changed
-        )
+        return f"{len(summary.canaries_changed)} of {summary.canaries or len(summary.canaries_changed)} changed"
     return "not known" if summary.canaries is None else f"all {summary.canaries} the same"
 
 
@@ -76,7 +89,15 @@ def _drift(summary: Summary) -> str:
     if summary.drift is None:
         return "not known"
     found = [str(row["name"]) for row in summary.drift if row["found"]]
-    return f"found in {', '.join(found)}" if found else f"none in {many(len(summary.drift), 'distribution')}"
+    judged = [row for row in summary.drift if row["psi"] is not None]
+    none = f"none in {many(len(judged), 'distribution')}" if judged else "not known: too few photographs"
+    return f"found in {', '.join(found)}" if found else none
+
+
+def _limits(summary: Summary) -> str:
+    if summary.limits_passed:
+        return f"{len(summary.limits_passed)} passed"
+    return "none passed" if summary.limits_known else "not known"
 
 
 def _cell(text: str) -> str:

@@ -72,20 +72,24 @@ def drift(summary: Summary) -> str:
     rows = [
         (
             row["name"],
-            "yes" if row["found"] else "no",
-            _number(row["value"]),
+            _verdict(row),
+            _number(row["psi"]),
             _number(row["critical"]),
             row["n"],
             row["sentence"],
         )
         for row in ordered
     ]
-    head = ("distribution", "drift", "value", "critical", "n", "")
+    head = ("distribution", "drift", "PSI", "critical", "n", "")
     return section(
         "Drift against the training data",
         table(head, rows, numbers=(2, 3, 4)) or paragraph("Nothing is watched.", soft=True),
         wide=True,
     )
+
+
+def _verdict(row: dict[str, Any]) -> str:
+    return "found" if row["found"] else "none" if row["psi"] is not None else "not known"
 
 
 def _number(value: Any) -> str:
