@@ -53,7 +53,7 @@ def payload(summary: Summary) -> dict[str, Any]:
     """
     sentences = list(summary.limits_passed)
     if summary.error_count:
-        sentences.append(f"{summary.error_count} failure(s), named in the report")
+        sentences.append(f"{many(summary.error_count, 'failure')}, named in the report")
     return {
         "run": summary.run,
         "kind": summary.kind,
