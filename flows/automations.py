@@ -5,6 +5,7 @@ and the automation on the Prefect server of the environment. The night itself te
 (``clarity.screening.report.notify``); this tells that there was no end to tell of.
 """
 
+import asyncio
 from datetime import timedelta
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from prefect.events.schemas.automations import EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.types import SecretDict
+from pydantic import SecretStr
 
 from clarity.errors import SettingsError
 from clarity.settings import Settings
@@ -51,15 +53,18 @@ def apply(settings: Settings) -> Automation:
     """Make webhook and automation, or bring them up to date. Raises SettingsError without CLARITY_WEBHOOK_URL."""
     if settings.webhook is None:
         raise SettingsError("CLARITY_WEBHOOK_URL: not set, there is nobody to tell")
+    return asyncio.run(_apply(SecretStr(settings.webhook)))
+
+
+async def _apply(url: SecretStr) -> Automation:
     headers = SecretDict({"Content-Type": "application/json"})
-    block = Webhook(method="POST", url=settings.webhook, headers=headers).save(BLOCK, overwrite=True)
-    wanted = automation(block)
+    wanted = automation(await Webhook(method="POST", url=url, headers=headers).asave(BLOCK, overwrite=True))
     try:
-        known = Automation.read(name=NAME)
+        known = await Automation.aread(name=NAME)
     except ValueError:
-        return wanted.create()
+        return await wanted.acreate()
     wanted.id = known.id
-    wanted.update()
+    await wanted.aupdate()
     return wanted
 
 

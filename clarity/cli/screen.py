@@ -57,10 +57,23 @@ def _show(settings: "Settings", run_id: str) -> None:
     finally:
         engine.dispose()
     if run is not None and run.counts:
-        _print(report.Summary(**run.counts))
+        summary = report.Summary(**run.counts)
+        _print(summary, _link(settings, summary))
 
 
-def _print(summary: "Summary") -> None:
+def _link(settings: "Settings", summary: "Summary") -> str | None:
+    """Where a browser opens the report for an hour, without keys; None where the store does not have it."""
+    from clarity.errors import ClarityError
+    from clarity.storage.objects import Objects
+
+    objects, key = Objects(settings), f"{summary.report}report.html"
+    try:
+        return objects.presign(key, seconds=3600) if objects.exists(key) else None
+    except ClarityError:
+        return None
+
+
+def _print(summary: "Summary", link: str | None = None) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -85,3 +98,5 @@ def _print(summary: "Summary") -> None:
     hidden = max(0, len(summary.quarantine) - 20) + summary.quarantine_more
     if hidden:
         console.print(f"{hidden} more kinds of reason: see the report.")
+    if link:
+        console.print(f"open the report (for an hour): {link}", highlight=False, markup=False, soft_wrap=True)

@@ -235,8 +235,8 @@ def test_the_page_fits_a_telephone_and_a_desktop(night: Night, tmp_path: Path, w
     out = subprocess.run(
         [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
          "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
-         "--dump-dom", "--allow-file-access-from-files", f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},900",
-         f"file://{tmp_path}/frame.html"],
+         "--dump-dom", "--allow-file-access-from-files", f"--user-data-dir={tmp_path / 'profile'}",
+         f"--window-size={width},900", f"file://{tmp_path}/frame.html"],
         capture_output=True, text=True, timeout=120, check=True,
     ).stdout  # fmt: skip
     assert f'data-seen="{width},3"' in out  # nothing is wider than the screen, and every overlay is there
