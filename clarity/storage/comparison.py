@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, and_, func, select
+from sqlalchemy import ColumnElement, and_, func, literal_column, select
 from sqlalchemy.orm import Session, aliased
 
 from clarity.storage.results import ScoredBy
@@ -46,17 +46,20 @@ def pairs(session: Session, old: ScoredBy, new: ScoredBy) -> list[Pair]:
 
 def moved(session: Session, old: ScoredBy, new: ScoredBy, limit: int) -> list[Moved]:
     """Who changes side: newly referable first, then by how far the probability moved."""
-    columns = (Scan.sha256, Scan.eye, _OLD.grade, _NEW.grade)
     likely = (_OLD.referable_probability, _NEW.referable_probability)
-    chosen = (
-        select(*columns, *likely, _NEW.referable)
+    first = (
+        select(_NEW.sha256, _OLD.grade.label("was"), _NEW.grade, *likely, _NEW.referable)
+        .add_columns(func.abs(likely[1] - likely[0]).label("distance"))
         .join_from(_NEW, _OLD, and_(_OLD.sha256 == _NEW.sha256, _is(_OLD, old)))
-        .join(Scan, Scan.sha256 == _NEW.sha256)
         .where(_is(_NEW, new), _OLD.referable != _NEW.referable)
-        .order_by(_NEW.referable.desc(), func.abs(likely[1] - likely[0]).desc(), _NEW.id)
+        .order_by(_NEW.referable.desc(), literal_column("distance").desc(), _NEW.sha256)
         .limit(limit)
+        .subquery()
     )
-    return [Moved(*row) for row in session.execute(chosen)]
+    columns = list(first.c)
+    chosen = select(columns[0], Scan.eye, *columns[1:6]).join(Scan, Scan.sha256 == columns[0])
+    ordered = chosen.order_by(columns[5].desc(), columns[6].desc(), columns[0])
+    return [Moved(*row) for row in session.execute(ordered)]
 
 
 def visits(session: Session, old: ScoredBy, new: ScoredBy) -> list[tuple[str, str, int]]:

@@ -92,18 +92,18 @@ def joined(session: Session, run_id: str) -> list[Joined]:
     return [Joined(*row) for row in session.execute(counted.order_by(Outcome.priority, Outcome.result))]
 
 
-def ungradable(session: Session, since: datetime) -> tuple[int, int]:
-    """Photographs that became ungradable from then on: how many, and how many of them to photograph again."""
+def ungradable(session: Session, run_id: str) -> tuple[int, int]:
+    """Photographs that became ungradable while a run was going on: how many, and how many to photograph again."""
     counted = select(func.count(), func.count().filter(Scan.recapture))
-    row = session.execute(counted.where(_UNGRADABLE, Scan.state_at >= since)).one()
+    row = session.execute(counted.where(_UNGRADABLE, _during(run_id))).one()
     return row[0], row[1]
 
 
-def ungradable_reasons(session: Session, since: datetime) -> list[tuple[str, int]]:
+def ungradable_reasons(session: Session, run_id: str) -> list[tuple[str, int]]:
     """Why, the most frequent first; a photograph may have several reasons."""
     said = func.jsonb_array_elements_text(Scan.reasons).table_valued("value").lateral()
     chosen = select(said.c.value, func.count()).select_from(Scan).join(said, literal_column("true"))
-    counted = chosen.where(_UNGRADABLE, Scan.state_at >= since).group_by(said.c.value)
+    counted = chosen.where(_UNGRADABLE, _during(run_id)).group_by(said.c.value)
     return list(session.execute(counted.order_by(func.count().desc(), said.c.value).limit(20)).tuples())
 
 
@@ -135,11 +135,11 @@ def earlier_grades(session: Session, before: datetime, limit: int = 30) -> list[
     return list(session.scalars(chosen.order_by(run.started_at.desc()).limit(limit)))
 
 
-def qualities(session: Session, run_id: str, since: datetime) -> tuple[list[int], list[int]]:
+def qualities(session: Session, run_id: str) -> tuple[list[int], list[int]]:
     """Histograms of the quality score over [0, 1]: of the photographs that a run graded, and of the ungradable."""
     bins = func.least(func.width_bucket(Scan.quality, 0.0, 1.0, BINS), BINS)
     by_run = select(bins, func.count()).join(Prediction, Prediction.sha256 == Scan.sha256)
-    refused = select(bins, func.count()).where(_UNGRADABLE, Scan.state_at >= since)
+    refused = select(bins, func.count()).where(_UNGRADABLE, _during(run_id))
     return (
         _histogram(session, by_run.where(Prediction.run_id == run_id)),
         _histogram(session, refused),
@@ -164,13 +164,19 @@ def previous_version(session: Session, by: ScoredBy) -> ScoredBy | None:
     return ScoredBy(*row) if row else None
 
 
+def _during(run_id: str) -> ColumnElement[bool]:
+    """Of scans: settled while a run was going on. One run at a time is what the lock of the night is for."""
+    run = ScreeningRun
+    began = select(run.started_at).where(run.id == run_id).scalar_subquery()
+    until = select(func.coalesce(run.finished_at, func.now())).where(run.id == run_id).scalar_subquery()
+    return Scan.state_at.between(began, until)
+
+
 def _histogram(session: Session, chosen: Any) -> list[int]:
     found = dict(session.execute(chosen.where(Scan.quality.is_not(None)).group_by(literal_column("1"))).tuples().all())
     return [found.get(number, 0) for number in range(1, BINS + 1)]
 
 
 def _general(sentence: ColumnElement[str]) -> ColumnElement[str]:
-    """A sentence without what differs from file to file: quoted text, names of files, hashes, numbers."""
-    for pattern in (r"'[^']*'", r"\S+\.(jpe?g|png|tiff?|dcm|bmp|webp)\M\S*", r"[0-9a-f]{8,}", r"[0-9][0-9.,:]*"):
-        sentence = func.regexp_replace(sentence, pattern, "…", "gi")
-    return sentence
+    """A sentence without what differs from file to file: quoted text, hashes, numbers."""
+    return func.regexp_replace(sentence, r"'[^']*'|[0-9a-f]{8,}|[0-9][0-9.,:]*", "…", "g")

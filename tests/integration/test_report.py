@@ -207,7 +207,12 @@ def test_who_changes_side_of_the_referable_line_is_counted_both_ways_and_listed(
     assert found.listed[0].sha256[:12] in page and "3 more change side" in page and "pseudonym" not in page
     assert json.loads(night.objects.get("reports/r2/changes.json"))["to_referable"] == 4
     with database.session(night.engine) as session:
-        assert len(comparison.moved(session, old, new, 10)) == 5
+        *newly, lost = comparison.moved(session, old, new, 10)
+    assert len(newly) == 4 and lost.sha256 == sick
+    assert (lost.eye, lost.old_grade, lost.new_grade) == ("left", 3, 1)
+    assert (lost.old_probability, lost.new_probability) == (0.9, 0.2)
+    moves = [abs(one.new_probability - one.old_probability) for one in newly]
+    assert moves == sorted(moves, reverse=True)
 
 
 def test_the_version_before_is_that_of_the_latest_completed_run_of_another(night: Night) -> None:

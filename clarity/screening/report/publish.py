@@ -1,7 +1,6 @@
 """A night's report into the object store."""
 
 import json
-from datetime import datetime
 
 from sqlalchemy import Engine
 
@@ -20,10 +19,9 @@ def write(objects: Objects, engine: Engine, summary: Summary) -> None:
 
     Raises StorageError.
     """
-    since = datetime.fromisoformat(summary.started_at)
     with database.session(engine) as session:
         worst = nights.worst(session, summary.run, SHOWN)
-        graded, ungradable = nights.qualities(session, summary.run, since)
+        graded, ungradable = nights.qualities(session, summary.run)
     tiles = contact.tiles(objects, worst)
     shown = f"{len(tiles)} of {summary.scored} scored photographs, worst first"
     sheet = contact.draw(tiles, f"{summary.model} {summary.model_version}: {shown}", NOTICE)

@@ -49,8 +49,8 @@ def _read(
         run = nights.run(session, run_id) or nights.Run("night", datetime.now(UTC), 0.0)
         graded = nights.graded(session, run_id)
         joined = nights.joined(session, run_id)
-        ungradable, recapture = nights.ungradable(session, run.started_at)
-        why = nights.ungradable_reasons(session, run.started_at) if ungradable else []
+        ungradable, recapture = nights.ungradable(session, run_id)
+        why = nights.ungradable_reasons(session, run_id) if ungradable else []
         review = nights.review_reasons(session, run_id) if any(row.abstained for row in graded) else []
         refused = nights.refusals(session, run_id, run.started_at)
         earlier = nights.earlier_grades(session, run.started_at)
