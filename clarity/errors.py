@@ -114,5 +114,9 @@ class ExportError(ClarityError):
     """A result cannot be written in the format that was asked for, or there is no place to write it to."""
 
 
+class LimitPassed(ClarityError):
+    """A night did its work and found more than the configuration admits: a person has to look before trusting it."""
+
+
 class AlreadyRunning(ClarityError):
     """Another night of screening, or another writer of this workspace, holds the lock."""

@@ -30,6 +30,13 @@ class Settings(BaseSettings):
     s3_bucket: str = Field(default="clarity", alias="CLARITY_S3_BUCKET")
     mlflow_tracking_uri: str | None = Field(default=None, alias="MLFLOW_TRACKING_URI")
     prefect_api_url: str | None = Field(default=None, alias="PREFECT_API_URL")
+    webhook_url: SecretStr | None = Field(default=None, alias="CLARITY_WEBHOOK_URL")
+    """Told by POST of a night that failed; secret, as such addresses hold a token."""
+
+    @property
+    def webhook(self) -> str | None:
+        """The plain address of the webhook, None where nobody is to be told."""
+        return (self.webhook_url.get_secret_value() if self.webhook_url else "") or None
 
     @classmethod
     def load(cls) -> "Settings":

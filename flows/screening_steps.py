@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from clarity.inference.bundle import Bundle
 from clarity.inference.engine import Engine as InferenceEngine
 from clarity.inference.grader import Grader
-from clarity.params import Params
+from clarity.params import LimitParams, Params
 from clarity.registry.models import Registry
 from clarity.screening import inbox, policy, repair, report, score
 from clarity.screening.attribution import Attributions
@@ -106,15 +106,19 @@ def publish(summary: report.Summary) -> None:
     report.write(objects, engine, summary)
 
 
-def finish(run_id: str, by: ScoredBy, failed: int, errors: list[str]) -> report.Summary:
-    """Close the run's row with what it left in the database: true also where an answer was lost on its way."""
-    status = "failed" if errors else "completed"
+def finish(
+    run_id: str, by: ScoredBy, failed: int, errors: list[str], known: report.Known, limits: LimitParams
+) -> report.Summary:
+    """Close the run's row with what it left in the database: true also where an answer was lost on its way.
+
+    A night that failed, or that passed a limit, is told to the webhook.
+    """
     engine = services()[0]
     with database.session(engine) as session:
         tally = results.tally_of_run(session, run_id) | {"failed": failed}
-    summary = report.summarise(engine, run_id, by, tally, errors, status=status)
+    summary = report.summarise(engine, run_id, by, tally, errors, known=known, limits=limits)
     with database.session(engine) as session:
-        runs.finish(session, run_id, status, summary.counts(), errors[0] if errors else None)
+        runs.finish(session, run_id, summary.status, summary.counts(), errors[0] if errors else None)
     return summary
 
 

@@ -30,7 +30,7 @@ def screen(
     from datetime import UTC, datetime
     from uuid import uuid4
 
-    from clarity.errors import ScreeningIncomplete
+    from clarity.errors import LimitPassed, ScreeningIncomplete
     from clarity.settings import Settings
 
     settings = Settings.load()
@@ -41,10 +41,10 @@ def screen(
     from flows.screen import screen as night
 
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid4().hex[:6]}"
-    failure: ScreeningIncomplete | None = None
+    failure: ScreeningIncomplete | LimitPassed | None = None
     try:
         night(config or ["conf/pipeline.yaml"], run_id, rescore)
-    except ScreeningIncomplete as error:
+    except (ScreeningIncomplete, LimitPassed) as error:
         failure = error
     _show(settings, run_id)
     if failure is not None:
@@ -87,34 +87,46 @@ def _show(settings: "Settings", run_id: str) -> None:
     finally:
         engine.dispose()
     if run is not None and run.counts:
-        _print(report.Summary(**run.counts))
+        summary = report.Summary(**run.counts)
+        _print(summary, _link(settings, summary))
 
 
-def _print(summary: "Summary") -> None:
+def _link(settings: "Settings", summary: "Summary") -> str | None:
+    """Where a browser opens the report for an hour, without keys; None where the store does not have it."""
+    from clarity.errors import ClarityError
+    from clarity.storage.objects import Objects
+
+    objects, key = Objects(settings), f"{summary.report}report.html"
+    try:
+        return objects.presign(key, seconds=3600) if objects.exists(key) else None
+    except ClarityError:
+        return None
+
+
+def _print(summary: "Summary", link: str | None = None) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    from clarity import grades
+    from clarity.screening import report
 
     table = Table(title=f"Screening {summary.run}: {summary.status}", caption=summary.notice, min_width=60)
     table.add_column("", overflow="fold")
-    table.add_column("", justify="right")
-    table.add_row("model version", f"{summary.model} {summary.model_version}")
-    for name in ("registered", "scored", "ungradable", "quarantined", "failed"):
-        table.add_row(name, str(getattr(summary, name)))
-    table.add_section()
-    for name, count in summary.outcomes.items():
-        table.add_row(f"outcome: {name}", str(count))
-    table.add_section()
-    for grade, count in summary.grades.items():
-        table.add_row(f"grade {grade}, {grades.name(int(grade))}", str(count))
-    table.add_section()
-    table.add_row("seconds", f"{summary.seconds:.1f}")
-    table.add_row("report in the object store", summary.report)
+    table.add_column("", justify="right", overflow="fold")
+    for name, value in report.rows(summary):
+        if name in ("waiting in quarantine", "failed", "seconds", "model version"):
+            table.add_section()
+        table.add_row(escape(name), escape(value))
     console = Console()
     console.print(table)
+    for title, said in report.sentences(summary).items():
+        for sentence in said:
+            console.print(escape(f"{title.lower()}: {sentence}"), highlight=False)
     for row in summary.quarantine[:20]:
-        console.print(f"quarantine: {escape(row['key'])}: {escape(row['reason'])}", highlight=False)
-    if summary.waiting_for_a_person > 20:
-        console.print(f"{summary.waiting_for_a_person} objects wait for a person in the quarantine.")
+        others = f" (and {row['count'] - 1} more of this kind)" if row["count"] > 1 else ""
+        console.print(escape(f"quarantine: {row['key']}: {row['reason']}{others}"), highlight=False)
+    hidden = max(0, len(summary.quarantine) - 20) + summary.quarantine_more
+    if hidden:
+        console.print(f"{hidden} more kinds of reason: see the report.")
+    if link:
+        console.print(f"open the report (for an hour): {link}", highlight=False, markup=False, soft_wrap=True)

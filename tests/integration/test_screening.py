@@ -14,7 +14,7 @@ from clarity.inference.engine import Engine as InferenceEngine
 from clarity.inference.grader import Grader
 from clarity.inference.scores import Scores
 from clarity.records import Tensor
-from clarity.screening import contact, report, score
+from clarity.screening import score
 from clarity.settings import Settings
 from clarity.storage import database, keys, results, runs, tables
 from clarity.storage.objects import Objects
@@ -252,48 +252,6 @@ def test_a_run_that_never_ended_is_closed_by_the_next(night: Night) -> None:
         first, second = runs.get(session, "first"), runs.get(session, "second")
     assert first is not None and first.status == "failed" and "killed" in (first.error or "")
     assert second is not None and second.status == "running"
-
-
-def test_the_report_counts_what_the_run_wrote_and_shows_its_overlays(night: Night) -> None:
-    run = night.start("20261122T020000Z-abc")
-    for number, data in enumerate(EYES[:3]):
-        night.put(f"{number}.jpg", data, patient=f"P{number}", eye="left")
-    night.put("nobody's.jpg", EYES[4])
-    taken = night.take_in(run_id=run)
-    done = night.score(run_id=run)
-    tally = {"registered": taken.registered, "scored": done.scored, "quarantined": taken.quarantined}
-    summary = report.summarise(night.engine, run, night.by, tally, [], status="completed")
-    report.write(night.objects, night.engine, summary)
-    assert sum(summary.grades.values()) == 3
-    assert sum(summary.outcomes.values()) == 3
-    assert summary.quarantine[0]["key"] == "inbox/nobody's.jpg"
-    sheet = cv2.imdecode(np.frombuffer(night.objects.get(f"{summary.report}contact.png"), np.uint8), cv2.IMREAD_COLOR)
-    assert sheet.shape[1] == 3 * (contact.SIDE + contact.GAP)
-    assert night.objects.exists(f"{summary.report}summary.json")
-    assert "nobody's.jpg" in report.markdown(summary)
-
-
-def test_names_from_outside_become_no_markup() -> None:
-    summary = report.Summary(
-        "r",
-        "m",
-        "1",
-        "f",
-        "failed",
-        1.0,
-        0,
-        0,
-        0,
-        1,
-        0,
-        {},
-        {},
-        1,
-        [{"key": "a|b\n# <x>", "reason": "[l](u)"}],
-        [],
-        "p",
-    )
-    assert "a\\|b \\# \\<x\\> | \\[l\\](u)" in report.markdown(summary)
 
 
 def test_a_batch_of_nothing_is_nothing(night: Night) -> None:
