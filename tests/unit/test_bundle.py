@@ -95,7 +95,7 @@ def test_changed_imaging_parameters_are_refused(copy: Path) -> None:
 
 def test_an_unknown_format_is_refused_before_anything_else_is_read(copy: Path) -> None:
     (copy / spec.NAME).write_text('{"format": 99, "something": "new"}')
-    with pytest.raises(BundleError, match="format 99, this version of Clarity reads format 2"):
+    with pytest.raises(BundleError, match="format 99, this version of Clarity reads format 3"):
         Bundle.load(copy)
 
 

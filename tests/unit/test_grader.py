@@ -82,7 +82,7 @@ class Failing(Engine):
     """A real engine that refuses every batch in which a photograph is marked by a very bright first pixel."""
 
     def __init__(self, inner: Engine) -> None:
-        self.inner = inner
+        self.inner, self.precision = inner, inner.precision
         self.sizes: list[int] = []
 
     def run(self, tensor: Tensor) -> Scores:
