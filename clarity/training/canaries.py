@@ -19,7 +19,7 @@ from clarity.inference.processor import Precision
 from clarity.inference.spec import Facts
 from clarity.records import Eye
 
-TRIES = 6
+TRIES = 4
 """Drawings of which one is taken: near a rounding between two grades another CPU may round otherwise."""
 _SEED = 71_000
 """Far from the seeds of a data set of phantoms, which are drawn at random from 48 bits."""
