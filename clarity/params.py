@@ -96,7 +96,7 @@ class EvaluateParams(Section):
     quantise_photographs: int = Field(ge=0)
     review_share: float = Field(ge=0, lt=1)
     unfamiliar_share: float = Field(ge=0, lt=1)
-    canaries: int = Field(ge=0, le=100)
+    canaries: int = Field(ge=1, le=100)
     drift_false_alarms: float = Field(gt=0, lt=1)
 
 

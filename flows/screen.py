@@ -44,7 +44,7 @@ def screen(
     with the champion what earlier model versions scored; their predictions stay beside the new ones.
 
     Returns the summary of the run. Raises NoChampion and AlreadyRunning before anything is touched,
-    ScreeningIncomplete where a part failed after retries.
+    ScreeningIncomplete where a part failed after retries, LimitPassed where it found more than is admitted.
     """
     settings = Settings.load()
     params = parameters.load(*(settings.project / name for name in configuration))
@@ -57,8 +57,7 @@ def screen(
             summary = _work(night, lock)
     finally:
         engine.dispose()
-    if night.errors:
-        raise ScreeningIncomplete(f"screening {run_id}: {len(night.errors)} failures, first: {night.errors[0]}")
+    report.insist(summary)
     return summary.counts()
 
 
@@ -70,6 +69,9 @@ class _Night:
         self.failed = 0
         self.errors: list[str] = []
         self.seconds: dict[str, float] = defaultdict(float)
+        self.canaries: int | None = None
+        self.canaries_changed: list[str] = []
+        self.drift: list[dict[str, Any]] | None = None
         self._chunks = itertools.count(1)
 
     def work(self) -> Work:
@@ -115,12 +117,20 @@ class _Night:
 def _work(night: _Night, lock: NightLock) -> report.Summary:
     night.step(steps.begin, "begin", night.run_id, night.champion.by, "rescore" if night.rescore else "night")
     try:
+        _watch_model(night)
         if not night.rescore:
             _take_in(night, lock)
         _score(night, lock)
     except (StorageError, AlreadyRunning) as error:
         night.errors.append(f"stopped: {error}")
     return _close(night)
+
+
+def _watch_model(night: _Night) -> None:
+    """Canaries ride first: a model that no longer answers as it did is known before its answers are."""
+    done = night.attempt(steps.ride_canaries, "canaries", night.champion)
+    if done is not None:
+        night.canaries, night.canaries_changed = done
 
 
 def _take_in(night: _Night, lock: NightLock) -> None:
@@ -145,17 +155,32 @@ def _score(night: _Night, lock: NightLock) -> None:
 
 
 def _close(night: _Night) -> report.Summary:
-    """Report, then close the run's row; where the services stay away, say what came first."""
-    arguments = (night.run_id, night.champion.by, night.failed)
+    """Report, tell, then publish; where the services stay away, say what came first."""
     try:
-        summary: report.Summary = night.step(steps.finish, "finish", *arguments, night.errors)
-        if night.attempt(steps.publish, "publish", summary) is None and len(night.errors) > len(summary.errors):
-            summary = night.step(steps.finish, "finish", *arguments, night.errors)
+        if not night.rescore:
+            night.drift = night.attempt(steps.find_drift, "drift", night.run_id, night.champion)
+        elif night.attempt(steps.compare_versions, "changes", night.run_id, night.champion.by) is None:
+            get_run_logger().info("no earlier model version to compare with")
+        summary = _summary(night)
+        if night.attempt(steps.publish, "publish", summary) is None and night.errors[len(summary.errors) :]:
+            summary = _summary(night)
     except StorageError as error:
         first = night.errors[0] if night.errors else str(error)
-        raise ScreeningIncomplete(f"screening {night.run_id}: {first}; run it again when that is mended") from None
+        told = steps.tell_of_death(night.run_id)
+        raise ScreeningIncomplete(
+            f"screening {night.run_id}: {first}; run it again when that is mended ({told})"
+        ) from None
     _show(summary)
     return summary
+
+
+def _summary(night: _Night) -> report.Summary:
+    known = report.Known(dict(night.seconds), night.canaries, night.canaries_changed, night.drift)
+    limits = night.params.screening.limits
+    arguments = (night.run_id, night.champion.by, night.failed, night.errors, known, limits)
+    summary: report.Summary = night.step(steps.finish, "finish", *arguments)
+    told: report.Summary = night.step(steps.tell, "tell", summary)
+    return told
 
 
 def _show(summary: report.Summary) -> None:

@@ -1,12 +1,14 @@
 """The steps of a night: library calls on references. Each builds what it needs in the process in which it runs."""
 
 import functools
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Engine
 
+from clarity.inference import canary, drift
 from clarity.inference.bundle import Bundle
 from clarity.inference.engine import Engine as InferenceEngine
 from clarity.inference.grader import Grader
@@ -15,8 +17,9 @@ from clarity.registry.models import Registry
 from clarity.screening import inbox, policy, repair, report, score
 from clarity.screening.attribution import Attributions
 from clarity.screening.policy import Policy
+from clarity.screening.report import notify
 from clarity.settings import Settings
-from clarity.storage import database, leases, results, runs, scans
+from clarity.storage import database, leases, nights, results, runs, scans
 from clarity.storage.lock import NightLock
 from clarity.storage.objects import Objects
 from clarity.storage.scans import ScoredBy
@@ -98,6 +101,41 @@ def mend(params: Params) -> repair.Repaired:
             attributions = Attributions(objects, now=datetime.now(UTC))
             inbox.register(objects, engine, found, attributions, max_bytes=params.imaging.max_bytes, run_id=None)
         return repair.repair(engine, objects, _grader_of)
+
+
+def ride_canaries(champion: Champion) -> tuple[int, list[str]]:
+    """How many photographs of known answer the bundle holds, and a sentence for each that came back different."""
+    grader = _grader(champion.bundle, champion.by.version)
+    return len(grader.bundle.spec.canaries), canary.check(grader)
+
+
+def find_drift(run_id: str, champion: Champion) -> list[dict[str, Any]]:
+    """The run's photographs beside the bundle's reference."""
+    with database.session(services()[0]) as session:
+        seen = nights.seen(session, run_id)
+    reference = _grader(champion.bundle, champion.by.version).bundle.spec.reference
+    tonight = drift.Night(seen.qualities, seen.scores, seen.cameras, seen.patients)
+    return [asdict(row) for row in drift.compare(reference, tonight)] if reference else []
+
+
+def tell(summary: report.Summary) -> report.Summary:
+    """Tell the webhook of a night that failed."""
+    url = Settings.load().webhook_url
+    return notify.about(summary, url.get_secret_value() if url else None)
+
+
+def tell_of_death(run_id: str) -> str:
+    """Tell the webhook of a night that could not even report; what became of that."""
+    url = Settings.load().webhook_url
+    return notify.about_death(run_id, url.get_secret_value() if url else None)
+
+
+def compare_versions(run_id: str, by: ScoredBy) -> str | None:
+    """Who changes side of the referable line against the version before; where the page lies."""
+    engine, objects = services()
+    with database.session(engine) as session:
+        before = nights.previous_version(session, by)
+    return report.write_changes(objects, run_id, report.changes(engine, before, by)) if before else None
 
 
 def publish(summary: report.Summary) -> None:

@@ -65,6 +65,9 @@ class Answer(_Answer):
     vision_threatening: bool | None
     vision_threatening_probability: float | None = Probability
     vision_threatening_threshold: float = Probability
+    review_reasons: list[str] | None = Field(
+        description="Why the model hands this photograph over to a person; empty where it decides itself."
+    )
     macular_oedema: Literal["not assessed"] = "not assessed"
     quality: QualityAnswer
     heatmap: HeatmapAnswer | None
@@ -91,6 +94,7 @@ class Answer(_Answer):
             vision_threatening=p.vision_threatening if p else None,
             vision_threatening_probability=p.vision_threatening_probability if p else None,
             vision_threatening_threshold=spec.thresholds.vision_threatening,
+            review_reasons=list(p.review_reasons) if p else None,
             quality=QualityAnswer(gradable=quality.gradable, score=quality.score, reasons=list(quality.reasons)),
             heatmap=drawn,
             advice=None if p else UNGRADABLE_ADVICE,

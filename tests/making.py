@@ -12,9 +12,10 @@ def random_bundle(folder: Path, params: Params) -> Path:
     """A bundle around a ResNet-50 of random weights at the configuration's size. Its grades mean nothing."""
     import torch
 
-    from clarity.inference import bundle, export, spec
+    from clarity.inference import export, spec
+    from clarity.inference.abstention import Abstention
     from clarity.params import ModelParams
-    from clarity.training import backbones
+    from clarity.training import backbones, canaries
     from tests import tiny
 
     torch.manual_seed(0)
@@ -32,10 +33,12 @@ def random_bundle(folder: Path, params: Params) -> Path:
         data_version="unversioned",
         data_summary="random weights, for plumbing",
         git_commit="unknown",
+        abstention=Abstention(margin=0.02, energy=None),
+        reference=tiny.REFERENCE,
         metrics={},
     )
     parity = tiny.measure(network.eval(), folder / "graph", params.imaging.size)
-    return bundle.write(folder / "bundle", graph=folder / "graph", facts=facts, parity=parity).path
+    return canaries.write(folder / "bundle", graph=folder / "graph", facts=facts, parity=parity, count=2).path
 
 
 def trained_workspace(folder: Path, settings: Settings, params: Params) -> Path:

@@ -11,16 +11,25 @@ from torch import Tensor, nn
 
 from clarity import params as parameters
 from clarity.imaging import to_tensor
-from clarity.inference import bundle, export, spec
+from clarity.inference import bundle, export, shares, spec
+from clarity.inference.abstention import Abstention
+from clarity.inference.drift import Reference
 from clarity.inference.parity import Parity
 from clarity.inference.processor import Precision
 from clarity.records import Image
-from clarity.training import forms
+from clarity.training import canaries, forms
 from clarity.training.metrics import Operating
 
 SIZE = 64
 PARAMS = parameters.load(Path(__file__).resolve().parents[1] / "conf/pipeline.yaml")
 IMAGING = PARAMS.imaging.model_copy(update={"size": SIZE})
+CANARIES = 3
+REFERENCE = Reference(
+    quality=shares.binned(np.linspace(0.4, 1.0, 60), 60),
+    score=shares.binned(np.linspace(0.0, 1.0, 50), 50),
+    cameras=shares.mix([None] * 60, 60),
+    false_alarms=0.001,
+)
 
 
 class TinyNetwork(nn.Module):
@@ -55,6 +64,8 @@ def facts(**changes: object) -> spec.Facts:
         "data_version": "unversioned",
         "data_summary": "Nothing: its weights are random.",
         "git_commit": "0000000",
+        "abstention": Abstention(margin=0.03, energy=5.0),
+        "reference": REFERENCE,
         "metrics": {"qwk": {"value": 0.1, "low": -0.1, "high": 0.3, "n": 40}},
     }
     return spec.Facts.model_validate(values | changes)
@@ -63,11 +74,12 @@ def facts(**changes: object) -> spec.Facts:
 def write_bundle(
     folder: Path, network: nn.Module | None = None, *, precisions: tuple[Precision, ...] = ("fp32",), **changes: object
 ) -> bundle.Bundle:
-    """Export, compare with torch and write ``folder/bundle`` with the forms that passed."""
+    """Export, compare with torch and write ``folder/bundle`` with the forms that passed and canaries."""
     network = network or TinyNetwork()
     export.export(network, SIZE, folder / "graph")
     parity = measure(network, folder / "graph", SIZE, precisions)
-    return bundle.write(folder / "bundle", graph=folder / "graph", facts=facts(**changes), parity=parity)
+    given = facts(**changes)
+    return canaries.write(folder / "bundle", graph=folder / "graph", facts=given, parity=parity, count=CANARIES)
 
 
 def measure(

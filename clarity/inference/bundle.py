@@ -7,12 +7,13 @@ model.onnx           the neutral form
 weights.safetensors  the network's tensors, to train on from
 environment.txt      the lock of the environment that trained it
 card.md              the model card
+canary-0.jpg …       photographs of known answer, which ride in every night
 """
 
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -20,6 +21,8 @@ from typing import Self
 from clarity.errors import BundleError
 from clarity.imaging.fingerprint import fingerprint
 from clarity.inference import card, environment, export, spec
+from clarity.inference import parity as forms
+from clarity.inference.canary import Canary
 from clarity.inference.parity import Parity
 from clarity.inference.processor import Precision
 from clarity.inference.spec import Facts, Spec
@@ -67,18 +70,38 @@ class Bundle:
         why = f" ({'; '.join(measured.reasons)})" if measured and measured.reasons else ""
         raise BundleError(f"{self.path}: precision {precision}, the bundle has only {', '.join(self.spec.forms)}{why}")
 
+    def refusal(self) -> str | None:
+        """Why it may not be registered, a sentence; None where it may: a draft can be run, and not be promoted."""
+        said = self.spec
+        if unproven := forms.refusal(said.forms, said.parity):
+            return unproven
+        if said.abstention is None or said.reference is None:
+            return "it does not say when it abstains or what nights are compared with, evaluate it"
+        unheard = [name for name in said.forms if not all(name in one.expected for one in said.canaries)]
+        if not said.canaries or unheard:
+            return f"form {(unheard or ['fp32'])[0]}: no canaries to watch it by"
+        return None
+
     @property
     def card(self) -> str:
         """The model card, Markdown."""
         return (self.path / CARD).read_text(encoding="utf-8")
 
 
-def write(folder: Path, *, graph: Path, facts: Facts, parity: Mapping[Precision, Parity] | None = None) -> Bundle:
+def write(
+    folder: Path,
+    *,
+    graph: Path,
+    facts: Facts,
+    parity: Mapping[Precision, Parity] | None = None,
+    canaries: Sequence[tuple[Canary, bytes]] = (),
+) -> Bundle:
     """Write a bundle from the files that ``export`` wrote to ``graph``; replaces ``folder``; whole or not at all.
 
     It offers the forms that passed ``parity``; without one it is a draft, which offers every form that ``graph`` has
-    so that they can be measured, and which no registry takes. The network's files are moved, not copied, where both
-    folders are on one disk. Raises BundleError where ``graph`` lacks a file.
+    so that they can be measured, and which no registry takes. ``canaries`` come with their photographs. The network's
+    files are moved, not copied, where both folders are on one disk; ``graph`` may be an earlier bundle. Raises
+    BundleError where ``graph`` lacks a file.
     """
     offered = _offered(graph, parity)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -89,12 +112,15 @@ def write(folder: Path, *, graph: Path, facts: Facts, parity: Mapping[Precision,
         (draft / environment.NAME).write_text(environment.lock(), encoding="utf-8")
         ours = fingerprint(facts.imaging)
         (draft / CARD).write_text(card.card(facts, ours, parity or {}), encoding="utf-8")
+        for one, photograph in canaries:
+            (draft / one.file).write_bytes(photograph)
         said = Spec(
             **dict(facts),
             format=spec.FORMAT,
             fingerprint=ours,
             forms={precision: GRAPHS[precision] for precision in offered},
             parity=dict(parity or {}),
+            canaries=tuple(one for one, _ in canaries),
             files={file.name: _sha256(file) for file in sorted(draft.iterdir())},
         )
         (draft / spec.NAME).write_text(said.model_dump_json(indent=2) + "\n", encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from clarity.inference.abstention import Abstention
 from clarity.inference.parity import Parity
 from clarity.inference.processor import Precision
 from clarity.inference.spec import Facts
@@ -21,6 +22,7 @@ The grades: {classes}.
 - Decision: {decision}; temperature {temperature:.3f}.
 - Referable (more than mild, grade 2 to 4): called from a probability of {referable:.3f}, and for every grade from 2.
 - Vision-threatening (grade 3 and 4): called from a probability of {threatening:.3f}, and for every grade from 3.
+- {abstention}
 - Photographs below a quality score of {min_score:.2f} are ungradable: they get no grade, which is never "no DR".
 
 ## What it was trained on
@@ -30,6 +32,11 @@ Data set version `{data_version}`, code `{git_commit}`, {created}.
 
 ## How it did on the test split of that data
 {metrics}
+
+## Where it hands over to a person
+Of the same test split: the share of the gradable photographs that it decides on (coverage), and how it does on those.
+
+{selective}
 
 ## Its forms
 The figures above are those of the fp32 form. Each form was compared with the trained network (torch, float32) on the
@@ -61,6 +68,8 @@ def card(facts: Facts, fingerprint: str, parity: Mapping[Precision, Parity]) -> 
         temperature=facts.temperature,
         referable=facts.thresholds.referable,
         threatening=facts.thresholds.vision_threatening,
+        abstention=_abstention(facts.abstention),
+        selective=_table(facts.selective),
         min_score=facts.quality.min_score,
         data_summary=facts.data_summary,
         data_version=facts.data_version,
@@ -69,6 +78,14 @@ def card(facts: Facts, fingerprint: str, parity: Mapping[Precision, Parity]) -> 
         metrics=_table(facts.metrics),
         forms=_forms(parity),
     )
+
+
+def _abstention(rule: Abstention | None) -> str:
+    if rule is None:
+        return "Never hands over to a person by itself: it was not evaluated."
+    strange = "" if rule.energy is None else f", and where the photograph's energy is above {rule.energy:.3g}"
+    near = f"Hands over to a person within {rule.margin:.2g} of the referable probability's threshold"
+    return f"{near}{strange}; the grade stays."
 
 
 def _table(metrics: dict[str, Interval]) -> str:

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clarity import grades
+from clarity.inference import abstention as abstaining
+from clarity.inference.abstention import Abstention
 from clarity.records import Prediction
 
 Decision = Literal["expected", "argmax"]
@@ -52,14 +54,18 @@ def predict(
     decision: Decision,
     referable_threshold: float,
     vision_threatening_threshold: float,
+    abstention: Abstention | None,
     model_version: str,
     fingerprint: str,
+    precision: str,
 ) -> list[Prediction]:
-    """(N, 5) logits -> N predictions."""
+    """(N, 5) logits -> N predictions. Without an ``abstention`` the model decides on every photograph."""
     p = probabilities(logits, temperature)
     graded = grade(p, decision)
     referable = positive(p, referable_threshold, graded, grades.REFERABLE_FROM)
     threatening = positive(p, vision_threatening_threshold, graded, grades.VISION_THREATENING_FROM)
+    energies = abstaining.energy(logits, temperature)
+    review = abstaining.reasons(p, energies, referable_threshold, abstention or abstaining.NEVER)
     return [
         Prediction(
             grade=int(graded[i]),
@@ -72,6 +78,9 @@ def predict(
             vision_threatening_probability=grades.vision_threatening_probability(p[i]),
             model_version=model_version,
             fingerprint=fingerprint,
+            review_reasons=review[i],
+            energy=float(energies[i]),
+            precision=precision,
         )
         for i in range(len(p))
     ]

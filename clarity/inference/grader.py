@@ -126,7 +126,9 @@ class Grader:
             decision=spec.decision,
             referable_threshold=spec.thresholds.referable,
             vision_threatening_threshold=spec.thresholds.vision_threatening,
+            abstention=spec.abstention,
             model_version=self.model_version,
             fingerprint=prepared.fingerprint,
+            precision=self.engine.precision,
         )
         return Graded(prepared.quality, prediction, prepared, scores.maps[0])

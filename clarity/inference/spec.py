@@ -3,19 +3,23 @@
 import re
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from clarity import grades
 from clarity.errors import BundleError
 from clarity.inference import environment
+from clarity.inference.abstention import Abstention
+from clarity.inference.canary import Canary
 from clarity.inference.decision import Decision
+from clarity.inference.drift import Reference
 from clarity.inference.parity import Parity
 from clarity.inference.processor import Precision
 from clarity.params import ImagingParams, QualityParams
 from clarity.records import Interval
 
-FORMAT = 2
+FORMAT = 3
 NAME = "bundle.json"
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -47,6 +51,12 @@ class Facts(_Part):
     """What it was trained on, a sentence for people; says so where these are phantoms."""
     git_commit: str
     metrics: dict[str, Interval]
+    abstention: Abstention | None = None
+    """When it hands over to a person; None of a draft, which decides on everything."""
+    reference: Reference | None = None
+    """What nights are compared with; None of a draft."""
+    selective: dict[str, Interval] = Field(default_factory=dict)
+    """Of the test split, by plain names: the coverage, and the figures of the photographs that it decides on."""
     classes: tuple[str, ...] = grades.NAMES
     environment: dict[str, str] = Field(default_factory=environment.versions)
     """Versions of the libraries that a result depends on; the whole lock is ``environment.txt``."""
@@ -69,6 +79,8 @@ class Spec(Facts):
     """Which file runs at which precision, for example {"fp32": "model.xml", "bf16": "model.xml"}: those that passed."""
     parity: dict[Precision, Parity]
     """How each form compares with the trained network; also of a form that the bundle lacks, and why."""
+    canaries: tuple[Canary, ...] = ()
+    """Drawn photographs among the files, and what each form said of them."""
     files: dict[str, str]
     """sha256 of every other file of the bundle, by name."""
 
@@ -79,6 +91,13 @@ class Spec(Facts):
             if not _PLAIN_NAME.fullmatch(name):
                 raise ValueError(f"{name!r}, not a plain file name")
         return value
+
+    @model_validator(mode="after")
+    def _canaries_are_files(self) -> Self:
+        lost = [one.file for one in self.canaries if one.file not in self.files]
+        if lost:
+            raise ValueError(f"canary {lost[0]!r}, not a file of the bundle")
+        return self
 
 
 def parse(path: Path, text: bytes) -> Spec:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clarity.errors import BundleError, NoChampion
-from clarity.inference import parity
 from clarity.inference.bundle import Bundle
 from clarity.records import ModelRef
 from clarity.registry import cache, tracking
@@ -39,10 +38,10 @@ class Registry:
 
         The same run with the same bundle is the same version, however often and by however many processes it is
         registered; a run whose evaluation was repeated with other results has another bundle and is another version.
-        Raises BundleError where the directory is no sound bundle or a form's parity did not pass, StorageError.
+        Raises BundleError where the directory is no sound bundle or a draft (``Bundle.refusal``), StorageError.
         """
         bundle = Bundle.load(bundle_dir)
-        if refused := parity.refusal(bundle.spec.forms, bundle.spec.parity):
+        if refused := bundle.refusal():
             raise BundleError(f"{bundle_dir}: {refused}, so it is not registered")
         with self._named(f"registering {name} from run {run_id}"):
             if known := self._registered(name, run_id, bundle.digest):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, and_, func, literal_column, select
 from sqlalchemy.orm import Session, aliased
 
-from clarity.storage.results import ScoredBy
+from clarity.storage.scans import ScoredBy
 from clarity.storage.tables import Outcome, Prediction, Scan
 
 _OLD, _NEW = aliased(Prediction, name="old"), aliased(Prediction, name="new")

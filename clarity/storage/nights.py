@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, func, literal_column, select
 from sqlalchemy.orm import Session
 
-from clarity.storage.results import ScoredBy
+from clarity.storage.scans import ScoredBy
 from clarity.storage.tables import Outcome, Prediction, Quarantined, Scan, ScreeningRun
 
 BINS = 20
@@ -21,6 +21,17 @@ class Run:
     kind: str
     started_at: datetime
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The distributions of a night that are watched, a number a photograph, in no order."""
+
+    qualities: list[float]
+    scores: list[float]
+    """Referable probabilities of the graded ones."""
+    cameras: list[str | None]
+    patients: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +152,21 @@ def qualities(session: Session, run_id: str) -> tuple[list[int], list[int]]:
     return (
         _histogram(session, by_run.where(Prediction.run_id == run_id)),
         _histogram(session, refused),
+    )
+
+
+def seen(session: Session, run_id: str) -> Seen:
+    """What a night saw of the photographs that it settled."""
+    rows = session.execute(
+        select(Scan.quality, Scan.camera, Prediction.referable_probability, Scan.patient_id)
+        .outerjoin(Prediction, and_(Prediction.sha256 == Scan.sha256, Prediction.run_id == run_id))
+        .where(Scan.settled_by == run_id, Scan.state.in_(("scored", "ungradable")))
+    ).all()
+    return Seen(
+        qualities=[row.quality for row in rows if row.quality is not None],
+        scores=[row.referable_probability for row in rows if row.referable_probability is not None],
+        cameras=[row.camera for row in rows],
+        patients=len({row.patient_id for row in rows}),
     )
 
 

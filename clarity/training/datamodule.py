@@ -31,7 +31,7 @@ Batch = tuple[Tensor, Tensor, Tensor]
 class PreparedSet:
     """The prepared photographs of a workspace: a row each in ``table``, pixels mapped from disk when asked for.
 
-    ``table`` has sha256, patient, source, eye, grade, split, shard, row, gradable, reasons.
+    ``table`` has sha256, patient, source, eye, grade, split, shard, row, fingerprint, score, gradable, reasons.
     """
 
     paths: Paths
@@ -41,7 +41,8 @@ class PreparedSet:
     def open(cls, paths: Paths) -> "PreparedSet":
         """Join index.csv and split.csv. Raises ManifestError: one is missing, or they do not speak of the same set."""
         index, split = _read(paths.prepared / "index.csv"), _read(paths.split)
-        _columns(paths.prepared / "index.csv", index, ("sha256", "shard", "row", "gradable", "reasons"))
+        needed = ("sha256", "shard", "row", "fingerprint", "score", "gradable", "reasons")
+        _columns(paths.prepared / "index.csv", index, needed)
         _columns(paths.split, split, ("sha256", "patient", "source", "eye", "grade", "split"))
         table = split.merge(index, on="sha256", how="inner", validate="one_to_one", suffixes=("", "_index"))
         if len(table) < len(split):

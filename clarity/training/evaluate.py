@@ -10,8 +10,8 @@ import pandas as pd
 
 from clarity.errors import ManifestError
 from clarity.imaging import to_tensor
+from clarity.inference import abstention, decision, export
 from clarity.inference import bundle as bundles
-from clarity.inference import decision, export
 from clarity.inference.bundle import Bundle
 from clarity.inference.engine import Engine
 from clarity.inference.network import Network
@@ -19,7 +19,7 @@ from clarity.inference.parity import Parity
 from clarity.inference.processor import Precision
 from clarity.params import Params
 from clarity.records import Tensor
-from clarity.training import calibration, fit, forms, metrics, pictures, quantise, report, scoring
+from clarity.training import calibration, canaries, fit, forms, metrics, pictures, quantise, report, scoring
 from clarity.training import facts as about
 from clarity.training.datamodule import PreparedSet
 from clarity.training.identity import Origin
@@ -37,9 +37,9 @@ _BATCH = 16
 def evaluate(params: Params, paths: Paths, tracking: Tracking, origin: Origin) -> Evaluation:
     """Judge artifacts/training/best.ckpt; write artifacts/evaluation/ and artifacts/bundle/.
 
-    Logits come from the exported graph on the engine that will run it, in float32. Temperature and thresholds are
-    chosen on validation only. Raises ManifestError where a split has no gradable photograph, WeightsUnavailable,
-    InferenceError, BundleError.
+    Logits come from the exported graph on the engine that will run it, in float32. Temperature, thresholds, abstention
+    and the reference of drift come from validation only. Raises ManifestError where a split has no gradable photograph,
+    WeightsUnavailable, InferenceError, BundleError.
     """
     prepared = PreparedSet.open(paths)
     _need_photographs(prepared)
@@ -51,12 +51,11 @@ def evaluate(params: Params, paths: Paths, tracking: Tracking, origin: Origin) -
         engine = Engine.load(draft, precision="fp32")
         validation, test = (scoring.run(engine, prepared.rows(side), prepared.images) for side in JUDGED)
         temperature, operating = _calibrate(params, prepared, validation)
-        rule = params.evaluate.decision
-        frame = pd.concat([scoring.table(prepared, part, temperature, rule) for part in (validation, test)])
+        frame = pd.concat([scoring.table(prepared, part, temperature, operating) for part in (validation, test)])
         result = judge(params.evaluate, prepared.table, frame, temperature, operating, paths.bundle)
-        final = about.facts(params, prepared, origin, temperature, operating, result.test)
+        final = about.final(params, prepared, origin, result, about.reference(params.evaluate, prepared, frame))
         parity = _parity(params, prepared, network, draft.path, validation.rows, temperature, operating)
-        bundles.write(paths.bundle, graph=draft.path, facts=final, parity=parity)
+        canaries.write(paths.bundle, graph=draft.path, facts=final, parity=parity, count=params.evaluate.canaries)
         logits = {"validation": validation, "test": test}
         pictures.draw(params.evaluate, paths, prepared, engine, logits, frame, result.operating, temperature)
     frame.to_csv(paths.evaluation / "predictions.csv", index=False, float_format="%.6f")
@@ -72,7 +71,7 @@ def evaluate(params: Params, paths: Paths, tracking: Tracking, origin: Origin) -
 def _draft(params: Params, network: Network, scratch: Path, origin: Origin) -> Bundle:
     """The network as a bundle that is not calibrated yet: the exact graph that the final one holds."""
     export.export(network, params.imaging.size, scratch / "graph")
-    facts = about.facts(params, None, origin, 1.0, Operating(params.evaluate.decision), None)
+    facts = about.draft(params, origin)
     return bundles.write(scratch / "draft", graph=scratch / "graph", facts=facts)
 
 
@@ -83,7 +82,7 @@ def _need_photographs(prepared: PreparedSet) -> None:
 
 
 def _calibrate(params: Params, prepared: PreparedSet, scored: scoring.Scored) -> tuple[float, Operating]:
-    """Temperature and thresholds from the validation split."""
+    """Temperature, thresholds and abstention from the validation split."""
     truth = prepared.table["grade"].to_numpy()[scored.rows]
     temperature = calibration.fit_temperature(scored.logits, truth)
     probability = decision.probabilities(scored.logits, temperature)
@@ -92,7 +91,10 @@ def _calibrate(params: Params, prepared: PreparedSet, scored: scoring.Scored) ->
         outcome: calibration.threshold(probability[:, first:].sum(axis=1), truth >= first, target)
         for outcome, first in metrics.OUTCOMES.items()
     }
-    return temperature, Operating(params.evaluate.decision, **cuts)
+    energies = abstention.energy(scored.logits, temperature)
+    shares = params.evaluate.review_share, params.evaluate.unfamiliar_share
+    hands_over = abstention.choose(probability, energies, cuts["referable"], *shares)
+    return temperature, Operating(params.evaluate.decision, **cuts, abstention=hands_over)
 
 
 def _parity(
@@ -122,6 +124,7 @@ def _record(tracking: Tracking, paths: Paths, result: Evaluation, parity: Mappin
     values |= {f"test/{name}_low": value.low for name, value in result.test.intervals.items() if value.n}
     values |= {f"test/{name}_high": value.high for name, value in result.test.intervals.items() if value.n}
     values["calibration/temperature"] = result.temperature
+    values |= {f"decided/{name}": one.value for name, one in result.selective["all"].plain().items()}
     values["test/imageability"] = result.imageability["all"].value
     for precision, found in parity.items():
         values |= {f"parity/{precision}/{name}": value for name, value in found.figures().items()}

@@ -1,11 +1,17 @@
 """What a bundle says of its training: the data in a sentence, the operating points, the figures of the test split."""
 
+import pandas as pd
+
 from clarity import grades
+from clarity.inference import shares
+from clarity.inference.drift import Reference
 from clarity.inference.spec import Facts, Thresholds
-from clarity.params import Params
+from clarity.params import EvaluateParams, Params
+from clarity.registry import agreement
 from clarity.training.datamodule import PreparedSet
 from clarity.training.identity import Origin
-from clarity.training.metrics import Figures, Operating
+from clarity.training.judging import Evaluation
+from clarity.training.metrics import Operating
 
 PHANTOMS = "phantoms"
 
@@ -15,17 +21,42 @@ def is_phantoms(prepared: PreparedSet) -> bool:
     return bool((prepared.table["source"] == PHANTOMS).any())
 
 
-def facts(
-    params: Params,
-    prepared: PreparedSet | None,
-    origin: Origin,
-    temperature: float,
-    operating: Operating,
-    test: Figures | None,
-) -> Facts:
-    """What the bundle says of itself; without ``prepared`` and ``test`` it is a draft's."""
-    cuts = Thresholds(referable=operating.referable, vision_threatening=operating.vision_threatening)
-    defined = {name: value for name, value in test.intervals.items() if value.n} if test else {}
+def draft(params: Params, origin: Origin) -> Facts:
+    """Of a network that is not calibrated yet."""
+    return _facts(params, origin, 1.0, Operating(params.evaluate.decision))
+
+
+def final(params: Params, prepared: PreparedSet, origin: Origin, result: Evaluation, reference: Reference) -> Facts:
+    """Of a network that was judged; figures that are not defined are left out."""
+    return _facts(params, origin, result.temperature, result.operating).model_copy(
+        update={
+            "data_summary": describe(prepared),
+            "metrics": {name: value for name, value in result.test.intervals.items() if value.n},
+            "abstention": result.operating.abstention,
+            "reference": reference,
+            "selective": result.selective["all"].plain(),
+        }
+    )
+
+
+def reference(params: EvaluateParams, prepared: PreparedSet, frame: pd.DataFrame) -> Reference:
+    """The validation split as nights are compared with it; ``frame``: its predictions, and those of other splits.
+
+    Photographs that could not be prepared have no quality. No data set that Clarity reads names its cameras.
+    """
+    seen = prepared.table[(prepared.table["split"] == "validation") & (prepared.table["fingerprint"] != "")]
+    scored = frame[frame["split"] == "validation"]
+    score = agreement.probabilities(scored)[:, grades.REFERABLE_FROM :].sum(axis=1)
+    patients = int(seen["patient"].nunique())
+    return Reference(
+        quality=shares.binned(seen["score"].to_numpy(dtype=float), patients),
+        score=shares.binned(score, int(scored["patient"].nunique())),
+        cameras=shares.mix([None] * len(seen), patients),
+        false_alarms=params.drift_false_alarms,
+    )
+
+
+def _facts(params: Params, origin: Origin, temperature: float, operating: Operating) -> Facts:
     return Facts(
         name=params.model.name,
         backbone=params.model.backbone,
@@ -33,11 +64,11 @@ def facts(
         quality=params.quality,
         temperature=temperature,
         decision=params.evaluate.decision,
-        thresholds=cuts,
+        thresholds=Thresholds(referable=operating.referable, vision_threatening=operating.vision_threatening),
         data_version=origin.data_version,
-        data_summary=describe(prepared) if prepared else "",
+        data_summary="",
         git_commit=origin.git_commit,
-        metrics=defined,
+        metrics={},
     )
 
 

@@ -10,8 +10,9 @@ import pandas as pd
 
 from clarity.params import EvaluateParams
 from clarity.records import Interval
-from clarity.training import metrics
+from clarity.training import metrics, selective
 from clarity.training.metrics import Figures, Operating
+from clarity.training.selective import Selective
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,8 @@ class Evaluation:
     sources: dict[str, Figures]
     imageability: dict[str, Interval]
     """Share of gradable photographs in the test split: "all" and by source; Wilson's interval."""
+    selective: dict[str, Selective]
+    """Of the test split, what it decides on itself: "all" and by source."""
     temperature: float
     operating: Operating
     counts: dict[str, dict[str, int]]
@@ -37,6 +40,10 @@ class Evaluation:
             "sources": {
                 name: _plain(found) | {"imageability": _value(self.imageability[name])}
                 for name, found in self.sources.items()
+            },
+            "abstention": {
+                name: _plain(one.figures) | {"coverage": _value(one.coverage), "reasons": one.reasons}
+                for name, one in self.selective.items()
             },
             "counts": self.counts,
             "temperature": self.temperature,
@@ -58,13 +65,15 @@ def judge(
         return metrics.figures(part, operating, bootstrap=params.bootstrap, bins=params.calibration_bins)
 
     test = frame[frame["split"] == "test"]
+    sources = {str(name): part for name, part in test.groupby("source")}
     everything = table[table["split"] == "test"]
     shares = {"all": everything["gradable"]} | {name: part["gradable"] for name, part in everything.groupby("source")}
     return Evaluation(
         test=figures(test),
         validation=figures(frame[frame["split"] == "validation"]),
-        sources={str(name): figures(part) for name, part in test.groupby("source")},
+        sources={name: figures(part) for name, part in sources.items()},
         imageability={str(name): _imageability(share) for name, share in shares.items()},
+        selective={name: selective.measure(part, figures) for name, part in ({"all": test} | sources).items()},
         temperature=temperature,
         operating=operating,
         counts={str(split): _counts(part) for split, part in table.groupby("split")},

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from clarity import grades
 from clarity.inference import decision
+from clarity.inference.abstention import NEVER, Abstention
 from clarity.records import Interval
 from clarity.registry import agreement
 
@@ -25,11 +26,12 @@ _Z95 = 1.959963984540054
 
 @dataclass(frozen=True, slots=True)
 class Operating:
-    """How probabilities become answers: the decision rule and a threshold an outcome."""
+    """How probabilities become answers: the decision rule, a threshold an outcome, when a person decides instead."""
 
     decision: decision.Decision
     referable: float = 0.5
     vision_threatening: float = 0.5
+    abstention: Abstention = NEVER
 
 
 def qwk(truth: NDArray[np.integer], guess: NDArray[np.integer]) -> float:

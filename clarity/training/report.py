@@ -51,6 +51,8 @@ def write(target: Path, pictures: Path, result: Evaluation, facts: Facts, *, pha
         "<h2>Test split</h2>",
         _figures(test, result.test.wilson),
         f"<p class='soft'>{_method(result)}</p>",
+        "<h2>Where it hands over to a person</h2>",
+        _selective(result),
         "<h2>Photographs</h2><table>" + _head("split", "photographs", "patients", "gradable") + counts + "</table>",
         "<h2>Grades and outcomes</h2>" + _pair(pictures, "confusion.png", "roc.png"),
         "<h2>Calibration</h2>" + _pair(pictures, "reliability.png"),
@@ -78,6 +80,30 @@ def _figures(found: dict[str, Interval], wilson: dict[str, tuple[float, float]])
         interval = f"{value.low:.3f} to {value.high:.3f}"
         rows.append(_row(label, f"{value.value:.3f}", interval, independent, str(value.n)))
     return "<table>" + _head("figure", "value", "95 % interval", "Wilson", "n") + "".join(rows) + "</table>"
+
+
+def _selective(result: Evaluation) -> str:
+    """The same figures of all photographs and of those that it decides on, side by side."""
+    found, rule = result.selective["all"], result.operating.abstention
+    decided, every = found.figures.intervals, result.test.intervals
+    rows = [
+        _row(label, _shown(every[name]), _shown(decided[name]), str(decided[name].n))
+        for name, label in _LABELS.items()
+        if name in decided
+    ]
+    share, cut = found.coverage, "none" if rule.energy is None else f"{rule.energy:.3g}"
+    text = (
+        f"It decides on {share.value:.1%} ({share.low:.1%} to {share.high:.1%}) of {share.n} gradable photographs. "
+        f"{found.reasons['near_threshold']} lie within {rule.margin:.2g} of the referable threshold, "
+        f"{found.reasons['unfamiliar']} are unlike the training photographs (energy above {cut}). "
+        "Both limits were chosen on the validation split. A grade is given either way."
+    )
+    table = _head("figure", "all", "decided on", "n decided on") + "".join(rows)
+    return f"<p>{text}</p><table>{table}</table>"
+
+
+def _shown(one: Interval) -> str:
+    return f"{one.value:.3f} ({one.low:.3f} to {one.high:.3f})" if one.n else "not defined"
 
 
 def _method(result: Evaluation) -> str:

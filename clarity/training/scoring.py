@@ -1,24 +1,30 @@
 """Predictions of a bundle on prepared photographs, through the engine that will run it: tables, not tensors."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from clarity.errors import BundleError, ManifestError
+from clarity.errors import ManifestError
 from clarity.imaging import fingerprint, prepare, to_tensor
-from clarity.inference import decision
+from clarity.inference import abstention, decision
 from clarity.inference.bundle import Bundle
 from clarity.inference.engine import Engine
+from clarity.inference.spec import Spec
 from clarity.params import ImagingParams, QualityParams
 from clarity.registry.agreement import PROBABILITIES
+from clarity.training import selective
 from clarity.training.datamodule import PreparedSet
+from clarity.training.metrics import Operating
 from clarity.training.paths import Paths
 
-COLUMNS = ("sha256", "patient", "source", "eye", "grade", *PROBABILITIES, "predicted", "split")
+COLUMNS = (
+    "sha256", "patient", "source", "eye", "grade", *PROBABILITIES, "predicted",
+    "energy", *selective.REASONS, "split",
+)  # fmt: skip
 _BATCH = 32
 Pixels = Callable[[Sequence[int]], NDArray[np.uint8]]
 """Rows of the table → (N, S, S, 3) uint8."""
@@ -39,13 +45,16 @@ def run(engine: Engine, rows: list[int], pixels: Pixels) -> Scored:
     return Scored(rows, np.concatenate(parts) if parts else np.zeros((0, len(PROBABILITIES)), np.float32))
 
 
-def table(prepared: PreparedSet, scored: Scored, temperature: float, rule: decision.Decision) -> pd.DataFrame:
-    """A row a photograph with COLUMNS: calibrated probabilities and the grade that they give."""
+def table(prepared: PreparedSet, scored: Scored, temperature: float, operating: Operating) -> pd.DataFrame:
+    """A row a photograph with COLUMNS: calibrated probabilities, the grade that they give, why a person decides."""
     probability = decision.probabilities(scored.logits, temperature)
     frame = prepared.table.iloc[scored.rows][["sha256", "patient", "source", "eye", "grade", "split"]]
     frame = frame.reset_index(drop=True)
     frame[list(PROBABILITIES)] = probability
-    frame["predicted"] = decision.grade(probability, rule)
+    frame["predicted"] = decision.grade(probability, operating.decision)
+    frame["energy"] = energies = abstention.energy(scored.logits, temperature)
+    frame["near_threshold"] = abstention.near_threshold(probability, operating.referable, operating.abstention)
+    frame["unfamiliar"] = abstention.unfamiliar(energies, operating.abstention)
     return frame[list(COLUMNS)]
 
 
@@ -62,7 +71,12 @@ def score_bundle(bundle: Bundle, paths: Paths, *, split: str = "test") -> pd.Dat
     same = _fingerprints(prepared) == {fingerprint(bundle.spec.imaging)}
     pixels: Pixels = prepared.images if same else _Originals(prepared, bundle.spec.imaging, bundle.spec.quality)
     scored = run(Engine.load(bundle, precision="fp32"), rows, pixels)
-    return table(prepared, scored, bundle.spec.temperature, bundle.spec.decision)
+    return table(prepared, scored, bundle.spec.temperature, _operating(bundle.spec))
+
+
+def _operating(spec: Spec) -> Operating:
+    plain = Operating(spec.decision, spec.thresholds.referable, spec.thresholds.vision_threatening)
+    return plain if spec.abstention is None else replace(plain, abstention=spec.abstention)
 
 
 class _Originals:
@@ -88,7 +102,5 @@ def _files(paths: Paths) -> dict[str, Path]:
 
 
 def _fingerprints(prepared: PreparedSet) -> set[str]:
-    if "fingerprint" not in prepared.table.columns:
-        raise BundleError(f"{prepared.paths.prepared}: index.csv says no fingerprint, run prepare again")
     gradable = prepared.table[prepared.table["gradable"]]
     return set(gradable["fingerprint"].astype(str))

@@ -138,6 +138,7 @@ def bench(settings: Settings, tmp_path: Path, bundles: list[Path]) -> Iterator[B
         "shard": "00",
         "row": range(COUNT),
         "fingerprint": fingerprint(tiny.IMAGING),
+        "score": 0.9,
         "gradable": True,
         "reasons": "",
     }

@@ -21,8 +21,8 @@ from clarity.screening.report import contact
 from clarity.settings import Settings
 from clarity.storage import comparison, database, keys, nights, runs, tables
 from clarity.storage.objects import Objects
-from clarity.storage.results import ScoredBy
 from clarity.storage.runs import Refused
+from clarity.storage.scans import ScoredBy
 from tests import tiny
 from tests.integration.screening_night import Night
 

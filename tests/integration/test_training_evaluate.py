@@ -12,9 +12,10 @@ import pytest
 import torch
 
 from clarity.errors import ManifestError
-from clarity.inference import decision
+from clarity.inference import canary, decision
 from clarity.inference.bundle import Bundle
 from clarity.inference.engine import Engine
+from clarity.inference.grader import Grader
 from clarity.params import Params
 from clarity.training import evaluate, fit, scoring
 from clarity.training.datamodule import PreparedSet, normalise
@@ -120,6 +121,54 @@ def test_the_engine_that_runs_says_what_the_trained_network_says(evaluated: Eval
         ours = network(x).numpy()
     engine = Engine.load(Bundle.load(evaluated.paths.bundle), precision="fp32")
     np.testing.assert_allclose(engine.run(x.numpy()).logits, ours, rtol=1e-3, atol=1e-3)
+
+
+def test_coverage_stands_beside_the_figures_of_what_it_decides_on(evaluated: Evaluated) -> None:
+    said = json.loads((evaluated.paths.evaluation / "metrics.json").read_text())["abstention"]["all"]
+    frame = predictions(evaluated)
+    test = frame[frame["split"] == "test"]
+    decided = test[~(test["near_threshold"] | test["unfamiliar"])]
+    assert said["coverage"]["value"] == pytest.approx(len(decided) / len(test))
+    assert said["coverage"]["n"] == len(test)
+    assert said["reasons"] == {name: int(test[name].sum()) for name in ("near_threshold", "unfamiliar")}
+    assert said["accuracy"]["value"] == pytest.approx((decided["predicted"] == decided["grade"]).mean())
+    assert said["accuracy"]["n"] == len(decided)
+    assert evaluated.record.values["decided/coverage"] == said["coverage"]["value"]
+    assert evaluated.record.values["decided/accuracy"] == said["accuracy"]["value"]
+    spec = Bundle.load(evaluated.paths.bundle).spec
+    assert spec.selective["coverage"].value == said["coverage"]["value"]
+    assert f"| coverage | {said['coverage']['value']:.3f} |" in Bundle.load(evaluated.paths.bundle).card
+    page = (evaluated.paths.evaluation / "report.html").read_text()
+    assert f"It decides on {said['coverage']['value']:.1%}" in page
+
+
+def test_what_it_abstains_on_was_chosen_on_validation_and_stands_in_the_bundle(evaluated: Evaluated) -> None:
+    spec = Bundle.load(evaluated.paths.bundle).spec
+    frame = predictions(evaluated)
+    validation = frame[frame["split"] == "validation"]
+    assert spec.abstention == evaluated.result.operating.abstention
+    assert validation["near_threshold"].sum() == np.ceil(0.05 * len(validation))
+    assert validation["unfamiliar"].sum() == np.ceil(0.01 * len(validation))
+
+
+def test_nights_are_compared_with_the_validation_split(evaluated: Evaluated) -> None:
+    reference = Bundle.load(evaluated.paths.bundle).spec.reference
+    assert reference is not None
+    table = PreparedSet.open(evaluated.paths).table
+    validation = table[table["split"] == "validation"]
+    assert sum(reference.quality.counts) == len(validation) == sum(reference.cameras.counts)
+    assert sum(reference.score.counts) == validation["gradable"].sum()
+    assert reference.quality.patients == validation["patient"].nunique()
+    assert reference.cameras.labels == ("unknown",)
+    assert reference.false_alarms == evaluated.params.evaluate.drift_false_alarms
+
+
+def test_canaries_were_heard_by_every_form(evaluated: Evaluated) -> None:
+    bundle = Bundle.load(evaluated.paths.bundle)
+    assert len(bundle.spec.canaries) == evaluated.params.evaluate.canaries
+    assert bundle.refusal() is None
+    with Grader(bundle, Engine.load(bundle), "1") as grader:
+        assert canary.check(grader) == []
 
 
 @pytest.fixture(scope="module")

@@ -61,6 +61,15 @@ def test_the_card_says_what_clarity_is_not_and_how_sure_it_is(written: Path) -> 
         assert needed in text
 
 
+def test_the_card_says_when_it_hands_over(written: Path) -> None:
+    text = Bundle.load(written).card
+    assert "Hands over to a person within 0.03 of the referable probability's threshold" in text
+    assert "where the photograph's energy is above 5; the grade stays" in text
+    shown = card.card(tiny.facts(selective={"coverage": {"value": 0.9, "low": 0.8, "high": 0.95, "n": 40}}), "f", {})
+    assert "| coverage | 0.900 | 0.800 to 0.950 | 40 |" in shown
+    assert "Never hands over to a person by itself" in card.card(tiny.facts(abstention=None), "f", {})
+
+
 def test_a_card_without_metrics_says_so() -> None:
     assert "Not evaluated" in card.card(tiny.facts(metrics={}), "f" * 16, {})
 
@@ -95,7 +104,7 @@ def test_changed_imaging_parameters_are_refused(copy: Path) -> None:
 
 def test_an_unknown_format_is_refused_before_anything_else_is_read(copy: Path) -> None:
     (copy / spec.NAME).write_text('{"format": 99, "something": "new"}')
-    with pytest.raises(BundleError, match="format 99, this version of Clarity reads format 2"):
+    with pytest.raises(BundleError, match="format 99, this version of Clarity reads format 3"):
         Bundle.load(copy)
 
 
@@ -108,6 +117,10 @@ def test_an_unknown_format_is_refused_before_anything_else_is_read(copy: Path) -
         ({"classes": ["a", "b", "c", "d", "e"]}, "five ICDR grades"),
         ({"decision": "guess"}, "decision"),
         ({"files": {"../../outside": "00"}}, "not a plain file name"),
+        ({"abstention": {"margin": -0.1, "energy": 3.0}}, "abstention.margin"),
+        ({"abstention": {"margin": 0.1, "energy": "high"}}, "abstention.energy"),
+        ({"reference": {"quality": {"labels": ["a"], "counts": [1, 2], "patients": 3}}}, "reference.quality"),
+        ({"canaries": [{"file": "../x", "drawn_grade": 0, "drawn_gradable": True, "expected": {}}]}, "not a file of"),
     ],
 )
 def test_a_malformed_specification_is_refused_and_the_key_named(copy: Path, values: dict[str, Any], said: str) -> None:

@@ -60,6 +60,8 @@ def test_a_prediction_agrees_with_itself(values: np.ndarray) -> None:
         decision="expected",
         referable_threshold=0.5,
         vision_threatening_threshold=0.5,
+        abstention=None,
+        precision="bf16",
         model_version="7",
         fingerprint="f" * 16,
     ):

@@ -8,6 +8,7 @@ import pytest
 
 from clarity.errors import ImageTooLarge, InferenceError, UnreadableImage
 from clarity.imaging import fingerprint, prepare
+from clarity.inference.abstention import Abstention
 from clarity.inference.bundle import Bundle
 from clarity.inference.engine import Engine
 from clarity.inference.grader import Graded, Grader
@@ -47,6 +48,19 @@ def test_a_photograph_becomes_a_prediction_with_its_lineage(grader: Grader) -> N
     assert overlay is not None and overlay.shape[1] == 256
 
 
+def test_a_photograph_that_the_model_does_not_know_keeps_its_grade_and_says_why(bundle: Bundle, engine: Engine) -> None:
+    strict = bundle.spec.model_copy(update={"abstention": Abstention(margin=1.0, energy=-1e9)})
+    with Grader(Bundle(bundle.path, strict, ""), engine, "7") as unsure, Grader(bundle, engine, "7") as sure:
+        (one,), (other,) = unsure.grade(GOOD[:1]), sure.grade(GOOD[:1])
+    assert isinstance(one, Graded) and isinstance(other, Graded)
+    assert one.prediction is not None and other.prediction is not None
+    near, strange = one.prediction.review_reasons
+    assert near.startswith("referable probability") and strange.startswith("unlike the training photographs")
+    assert one.prediction.grade == other.prediction.grade
+    assert one.prediction.energy == other.prediction.energy is not None
+    assert one.prediction.precision == engine.precision
+
+
 def test_it_grades_exactly_the_image_that_training_prepares(grader: Grader) -> None:
     (graded,) = grader.grade(GOOD[:1])
     assert isinstance(graded, Graded)
@@ -82,7 +96,7 @@ class Failing(Engine):
     """A real engine that refuses every batch in which a photograph is marked by a very bright first pixel."""
 
     def __init__(self, inner: Engine) -> None:
-        self.inner = inner
+        self.inner, self.precision = inner, inner.precision
         self.sizes: list[int] = []
 
     def run(self, tensor: Tensor) -> Scores:

@@ -12,7 +12,7 @@ from clarity.screening.report.summary import NOTICE
 from clarity.storage import comparison, database
 from clarity.storage.comparison import Moved
 from clarity.storage.objects import Objects
-from clarity.storage.results import ScoredBy
+from clarity.storage.scans import ScoredBy
 from clarity.storage.tables.results import RESULTS
 
 LISTED = 500

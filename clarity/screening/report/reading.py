@@ -13,7 +13,7 @@ from clarity.screening.report import mix
 from clarity.screening.report.limits import judge
 from clarity.screening.report.summary import Known, Summary
 from clarity.storage import database, nights, runs
-from clarity.storage.results import ScoredBy
+from clarity.storage.scans import ScoredBy
 from clarity.storage.tables.results import RESULTS
 
 _NAMED = 40
