@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from clarity.errors import ParameterError
 
@@ -128,6 +128,15 @@ class ScreeningParams(_Section):
     runner: Literal["local", "dask"]
     workers: int = Field(ge=1)
     limits: LimitParams
+
+    @field_validator("patterns")
+    @classmethod
+    def _check_patterns(cls, said: tuple[str, ...]) -> tuple[str, ...]:
+        from clarity import patterns
+
+        for pattern in said:
+            patterns.check(pattern)
+        return said
 
 
 class ServingParams(_Section):

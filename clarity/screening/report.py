@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from clarity import grades
 from clarity.inference import heatmap
 from clarity.screening import contact
-from clarity.storage import database, results, runs
+from clarity.storage import database, quarantine, results, runs
 from clarity.storage.objects import Objects
 from clarity.storage.results import ScoredBy
 
@@ -63,10 +63,10 @@ def summarise(
     """
     with database.session(engine) as session:
         run = runs.get(session, run_id)
-        refused = runs.open_quarantine(session, run_id=run_id)
+        refused = quarantine.open_rows(session, run_id=run_id)
         outcomes = results.outcomes_of_run(session, run_id)
         by_grade = results.grades_of_run(session, run_id)
-        waiting = runs.count_quarantine(session)
+        waiting = quarantine.count(session)
     began = run.started_at if run else datetime.now(UTC)
     return Summary(
         run=run_id,

@@ -17,10 +17,10 @@ from clarity.inference.grader import Graded, Grader
 from clarity.records import Capture
 from clarity.screening import outcome
 from clarity.screening.ahead import ahead, together
-from clarity.storage import database, keys, results, runs, scans
+from clarity.storage import database, keys, quarantine, results, scans
 from clarity.storage.objects import Objects
+from clarity.storage.quarantine import Refused
 from clarity.storage.results import Finding, ScoredBy
-from clarity.storage.runs import Refused
 
 _PARALLEL = 8
 """Transfers in one direction, to or from the object store, at once."""
@@ -146,7 +146,7 @@ def _write(
     with database.session(engine) as session:
         visits = results.lock_visits(session, [finding.sha256 for finding in findings])
         results.save(session, findings, by, run_id)
-        runs.quarantine(session, bad, run_id)
+        quarantine.note(session, bad, run_id)
         seen = results.scan_results(session, list(visits), by)
         joined = {visit: outcome.join(patient, visit[1], seen[visit]) for visit, patient in visits.items()}
         results.save_outcomes(session, joined, by, run_id)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import Row, func, select, tuple_, update
+from sqlalchemy import Row, func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -51,6 +51,11 @@ def known_inbox(session: Session, objects: Sequence[tuple[str, str]]) -> set[tup
     return {(row.key, row.etag) for row in found}
 
 
+def known(session: Session, shas: Sequence[str]) -> set[str]:
+    """Which of these photographs are scans."""
+    return set(session.scalars(select(Scan.sha256).where(Scan.sha256.in_(list(shas))))) if shas else set()
+
+
 def waiting_visits(session: Session, *, after: Visit | None = None, limit: int = 500) -> list[Visit]:
     """Visits with a capture that waits for a model, in a fixed order, a page at a time; reads an index only."""
     chosen = select(Scan.patient_id, Scan.visit).where(Scan.state == "registered")
@@ -63,8 +68,10 @@ def waiting_visits(session: Session, *, after: Visit | None = None, limit: int =
 def unscored(session: Session, visits: Sequence[Visit], model: str, version: str, fingerprint: str) -> list[str]:
     """sha256 of the captures of these visits that this model version has not scored; those that wait come last.
 
-    The whole visit is scored by one model version, also where some of it was scored by an earlier one. That the
-    waiting ones come last keeps the visit in ``waiting_visits`` until all of it is done, whatever dies between.
+    One that waits is scored also where this version did so before: a person moved it, or another of its visit, to
+    another patient, and the outcome is to be joined again. The whole visit is scored by one model version, also where
+    some of it was scored by an earlier one. That the waiting ones come last keeps the visit in ``waiting_visits``
+    until all of it is done, whatever dies between.
     """
     done = select(Prediction.id).where(
         Prediction.sha256 == Scan.sha256,
@@ -75,7 +82,7 @@ def unscored(session: Session, visits: Sequence[Visit], model: str, version: str
     chosen = select(Scan.sha256).where(
         tuple_(Scan.patient_id, Scan.visit).in_(visits),
         Scan.state.in_(("registered", "scored")),
-        ~done.exists(),
+        or_(Scan.state == "registered", ~done.exists()),
     )
     order = (Scan.patient_id, Scan.visit, Scan.state.desc(), Scan.sha256)  # "scored" before "registered"
     return list(session.scalars(chosen.order_by(*order)))
@@ -116,6 +123,8 @@ def _row(capture: Capture, patient_id: int) -> dict[str, object]:
         "field": capture.field,
         "visit": capture.visit,
         "captured_at": capture.captured_at,
+        "visit_type": capture.visit_type,
+        "camera": capture.camera,
     }
 
 
@@ -133,4 +142,14 @@ def _conflict(capture: Capture, patient_id: int, known: Row[tuple[str, int, str,
 
 def _capture(scan: Scan, patient: str) -> Capture:
     captured_at = scan.captured_at.astimezone(UTC) if isinstance(scan.captured_at, datetime) else None
-    return Capture(scan.sha256, scan.key, patient, Eye(scan.eye), scan.visit, scan.field, captured_at)
+    return Capture(
+        scan.sha256,
+        scan.key,
+        patient,
+        Eye(scan.eye),
+        scan.visit,
+        scan.field,
+        captured_at,
+        scan.visit_type,
+        scan.camera,
+    )

@@ -11,7 +11,7 @@ from sqlalchemy.orm import DeclarativeBase
 from clarity.inference.grader import Grader
 from clarity.screening import inbox, score
 from clarity.screening.attribution import Attributions
-from clarity.storage import database, runs, scans, tables
+from clarity.storage import database, quarantine, runs, scans, tables
 from clarity.storage.objects import Objects
 from clarity.storage.results import ScoredBy
 
@@ -84,7 +84,7 @@ class Night:
 
     def reasons(self) -> dict[str, str]:
         with database.session(self.engine) as session:
-            return {row.key: row.reason for row in runs.open_quarantine(session)}
+            return {row.key: row.reason for row in quarantine.open_rows(session)}
 
     def outcomes(self) -> dict[str, tables.Outcome]:
         with database.session(self.engine) as session:
