@@ -39,8 +39,7 @@ def push(
     from clarity.screening.push import Push
 
     settings, params = _configured(config)
-    below = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
-    place = params.screening.inbox + below
+    place = params.screening.inbox + _below(prefix)
     task = Push(_objects(settings), folder, place, max_bytes=params.imaging.max_bytes)
     if watch:
         _watch(task, every)
@@ -123,6 +122,14 @@ def resolve(
     finally:
         engine.dispose()
     typer.echo(f"{number}  {_printable(done.key)}: {_printable(done.resolution)}")
+
+
+def _below(prefix: str) -> str:
+    """A folder below the inbox: no step up, down or sideways in it."""
+    parts = prefix.strip("/").split("/") if prefix.strip("/") else []
+    if any(part in ("", ".", "..") or "\\" in part or not part.isprintable() for part in parts):
+        raise typer.BadParameter(f"{prefix!r}: not a folder below the inbox", param_hint="--prefix")
+    return "".join(f"{part}/" for part in parts)
 
 
 def _push(task: "Push") -> "Pushed":

@@ -20,18 +20,14 @@ def register(session: Session, captures: Sequence[Capture]) -> list[str | None]:
     The same photograph again is the same scan. Another patient, eye or visit for a known photograph is a conflict for
     a person, and changes nothing. Two writers at once end with one row.
     """
-    ids = _patients(session, {capture.patient for capture in captures})
-    first = {capture.sha256: capture for capture in reversed(captures)}
-    if first:
-        rows = [_row(capture, ids[capture.patient]) for _, capture in sorted(first.items())]
+    known = _known(session, [capture.sha256 for capture in captures])
+    new = {capture.sha256: capture for capture in reversed(captures) if capture.sha256 not in known}
+    if new:  # a claim that is refused makes no patient
+        ids = _patients(session, {capture.patient for capture in new.values()})
+        rows = [_row(capture, ids[capture.patient]) for _, capture in sorted(new.items())]
         session.execute(insert(Scan).on_conflict_do_nothing(index_elements=["sha256"]), rows)
-    known = {
-        row.sha256: row
-        for row in session.execute(
-            select(Scan.sha256, Scan.patient_id, Scan.eye, Scan.visit).where(Scan.sha256.in_(list(first)))
-        )
-    }
-    return [_conflict(capture, ids[capture.patient], known[capture.sha256]) for capture in captures]
+        known |= _known(session, list(new))
+    return [_conflict(capture, known[capture.sha256]) for capture in captures]
 
 
 def mark_inbox(session: Session, objects: Iterable[tuple[str, str, str]]) -> None:
@@ -128,10 +124,20 @@ def _row(capture: Capture, patient_id: int) -> dict[str, object]:
     }
 
 
-def _conflict(capture: Capture, patient_id: int, known: Row[tuple[str, int, str, str]]) -> str | None:
+def _known(session: Session, shas: Sequence[str]) -> dict[str, Row[tuple[str, str, str, str]]]:
+    """Whose these photographs are, those that are scans."""
+    if not shas:
+        return {}
+    found = session.execute(
+        select(Scan.sha256, Patient.external_id, Scan.eye, Scan.visit).join(Patient).where(Scan.sha256.in_(list(shas)))
+    )
+    return {row.sha256: row for row in found}
+
+
+def _conflict(capture: Capture, known: Row[tuple[str, str, str, str]]) -> str | None:
     _, known_patient, known_eye, known_visit = known
     said = f"photograph {capture.sha256[:12]}…"
-    if known_patient != patient_id:
+    if known_patient != capture.patient:
         return f"{said}: already registered for another patient, a person has to decide whose it is"
     if known_eye != capture.eye:
         return f"{said}: already registered as the {known_eye} eye, now said to be the {capture.eye} eye"
