@@ -94,6 +94,14 @@ class InboxError(ClarityError):
     """An object in the inbox cannot be attributed to a patient and an eye."""
 
 
+class InboxConflict(InboxError):
+    """Two say different things of one photograph: a person has to decide."""
+
+
+class InboxRefused(InboxError):
+    """An object of the inbox is no photograph, or not the one announced: too large, cut short, another file."""
+
+
 class ScreeningIncomplete(ClarityError):
     """A part of a night failed for a reason that is not a photograph's; what failed is tried again by the next run."""
 

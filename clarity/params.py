@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from clarity.errors import ParameterError
 
@@ -133,6 +133,15 @@ class ScreeningParams(Section):
     runner: Literal["local", "dask"]
     workers: int = Field(ge=1)
     limits: LimitParams
+
+    @field_validator("patterns")
+    @classmethod
+    def _check_patterns(cls, said: tuple[str, ...]) -> tuple[str, ...]:
+        from clarity import patterns
+
+        for pattern in said:
+            patterns.check(pattern)
+        return said
 
 
 class ServingParams(Section):

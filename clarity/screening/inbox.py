@@ -2,21 +2,33 @@
 
 Inbox objects are left where they are: they are the clinic's, and a folder that is synchronised again would bring them
 back. What has become a scan is known by (key, etag) and not read again; what is in quarantine is looked at again each
-night, so that a sidecar that comes later settles it. Expire old objects with a lifecycle rule of the bucket.
+night, so that a sidecar that comes later settles it, except what a person dismissed. Expire old objects with a
+lifecycle rule of the bucket.
+
+A listed object is whole: S3 shows a PUT, and a multipart upload, only once all of it was received. A file that was
+copied from while it was still being written is whole to S3 too: a sidecar's ``bytes`` or ``sha256`` tells it.
 """
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
-from clarity.errors import InboxError, ObjectMissing
+from clarity.errors import InboxConflict, InboxError, InboxRefused, ObjectMissing
 from clarity.records import Capture
-from clarity.screening.attribution import Attributions, is_attribution
-from clarity.storage import database, keys, runs, scans
+from clarity.screening.ahead import ahead
+from clarity.screening.attribution import SIDECAR, Attributions, Unattributed, is_attribution
+from clarity.screening.room import Room
+from clarity.storage import database, keys, quarantine, scans
 from clarity.storage.objects import Entry, Objects
-from clarity.storage.runs import Refused
+from clarity.storage.quarantine import Refused
+
+_PARALLEL = 8
+"""Objects on their way from the inbox to their place at once."""
+_ROOM = 128 * 1024 * 1024
+"""Bytes of photographs in memory at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +38,10 @@ class Found:
     key: str
     etag: str
     size: int
+    sidecar: int | None = None
+    """Bytes of its sidecar, -1 for none, None where the listing ended before it could be seen."""
+    seen: bool = False
+    """It was in quarantine before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,28 +60,17 @@ def waiting(
     Also the key to go on from, None at the end. So a night's memory is flat however full the inbox is. Raises
     StorageError.
     """
-    listed = (entry for entry in objects.list(prefix, after=after) if _is_photograph(entry))
-    page = list(islice(listed, limit))
+    page, sidecars, last = _page(objects, prefix, after, limit)
+    named = [(entry.key, entry.etag) for entry in page]
     with database.session(engine) as session:
-        known = scans.known_inbox(session, [(entry.key, entry.etag) for entry in page])
-    fresh = [Found(e.key, e.etag, e.size) for e in page if (e.key, e.etag) not in known]
-    return fresh, page[-1].key if len(page) == limit else None
-
-
-def read(
-    objects: Objects, found: Sequence[Found], attributions: Attributions, *, max_bytes: int
-) -> Iterator[tuple[Found, Capture | Refused]]:
-    """Attribute, hash and copy each object to its place under ``captures/``, one in memory at a time.
-
-    What cannot be attributed comes back refused. Raises StorageError.
-    """
-    for item in found:
-        try:
-            yield item, _capture(objects, item, attributions, max_bytes)
-        except InboxError as error:
-            yield item, Refused(item.key, str(error), item.etag)
-        except ObjectMissing:
-            continue  # the clinic took it back
+        known = scans.known_inbox(session, named)
+        met = quarantine.met(session, named)
+    fresh = [e for e in page if (e.key, e.etag) not in known and not met.get((e.key, e.etag))]
+    whole = len(page) < limit
+    return [
+        Found(e.key, e.etag, e.size, _sidecar(e.key, sidecars, None if whole else last), (e.key, e.etag) in met)
+        for e in fresh
+    ], None if whole else page[-1].key
 
 
 def register(
@@ -81,34 +86,122 @@ def register(
 
     Raises StorageError.
     """
-    results = list(read(objects, found, attributions, max_bytes=max_bytes))
-    captured = [(item, result) for item, result in results if isinstance(result, Capture)]
-    refused = [result for _, result in results if isinstance(result, Refused)]
+    read_ = list(read(objects, found, attributions, max_bytes=max_bytes))
     with database.session(engine) as session:
-        conflicts = scans.register(session, [capture for _, capture in captured], run_id)
-        taken = []
-        for (item, capture), conflict in zip(captured, conflicts, strict=True):
-            if conflict is None:
-                taken.append((item.key, item.etag, capture.sha256))
-            else:
-                refused.append(Refused(item.key, conflict, item.etag, capture.sha256))
-        scans.mark_inbox(session, taken)
-        runs.resolve(session, [key for key, _, _ in taken])
-        runs.quarantine(session, refused, run_id)
-    return Registered(len(taken), len(refused))
+        return write(session, read_, run_id)
 
 
-def _is_photograph(entry: Entry) -> bool:
-    return not entry.key.endswith("/") and not is_attribution(entry.key)
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What was found out about one object: whose capture it is, or why that is not known."""
+
+    found: Found
+    result: Capture | Refused
+    unsaid: bool = False
+    """Nobody says whose it is; where its content is a scan already, it is that scan."""
 
 
-def _capture(objects: Objects, item: Found, attributions: Attributions, max_bytes: int) -> Capture:
-    if item.size > max_bytes:
-        raise InboxError(f"{item.size} bytes, more than the {max_bytes} that a photograph may have")
-    said = attributions.of(item.key)
-    data = objects.get(item.key)
-    sha = keys.sha256(data)
-    suffix, kind = keys.kind(data)
-    key = keys.capture_key(sha, suffix)
-    objects.put_if_absent(key, data, kind)
-    return Capture(sha, key, said.patient, said.eye, said.visit, said.field, said.captured_at)
+def read(objects: Objects, found: Sequence[Found], attributions: Attributions, *, max_bytes: int) -> Iterator[Read]:
+    """Attribute, hash and copy each object to its place under ``captures/``, overlapping, so many bytes at once.
+
+    In the order of ``found``; what the clinic took back is left out. Raises StorageError.
+    """
+    room = Room(max(_ROOM, max_bytes))
+
+    def one(item: Found) -> Read | None:
+        try:
+            return _read(objects, item, attributions, max_bytes, room)
+        except ObjectMissing:
+            return None
+
+    with ThreadPoolExecutor(_PARALLEL, thread_name_prefix="inbox") as pool:
+        yield from (result for result in ahead(pool, one, found, limit=2 * _PARALLEL) if result is not None)
+
+
+def write(session: Session, seen: Sequence[Read], run_id: str | None) -> Registered:
+    """The rows of what was read: scans, inbox objects, quarantine."""
+    captured = [(one.found, one.result) for one in seen if isinstance(one.result, Capture)]
+    refused = [(one.found, one.result, one.unsaid) for one in seen if isinstance(one.result, Refused)]
+    conflicts = scans.register(session, [capture for _, capture in captured], run_id)
+    known = scans.known(session, [r.sha256 for _, r, unsaid in refused if unsaid and r.sha256])
+    taken = [(f, c.sha256) for (f, c), conflict in zip(captured, conflicts, strict=True) if conflict is None]
+    taken += [(f, r.sha256) for f, r, unsaid in refused if unsaid and r.sha256 in known]
+    bad = [r for _, r, unsaid in refused if not (unsaid and r.sha256 in known)]
+    bad += [_contested(f, c, why) for (f, c), why in zip(captured, conflicts, strict=True) if why is not None]
+    scans.mark_inbox(session, [(item.key, item.etag, sha) for item, sha in taken if sha])
+    quarantine.settle(session, [item.key for item, _ in taken])
+    quarantine.note(session, bad, run_id)
+    return Registered(len(taken), len(bad))
+
+
+def _page(objects: Objects, prefix: str, after: str, limit: int) -> tuple[list[Entry], dict[str, int], str]:
+    """The next photographs, the sidecars among them with their bytes, and the last key that the listing came to."""
+    page: list[Entry] = []
+    sidecars: dict[str, int] = {}
+    last = after
+    for entry in objects.list(prefix, after=after):
+        last = entry.key
+        if entry.key.endswith(SIDECAR):
+            sidecars[entry.key] = entry.size
+        elif not entry.key.endswith("/") and not is_attribution(entry.key):
+            if len(page) == limit:
+                break
+            page.append(entry)
+    return page, sidecars, last
+
+
+def _sidecar(key: str, sidecars: dict[str, int], last: str | None) -> int | None:
+    """Bytes of a photograph's sidecar; ``last`` is where the listing ended, None where it saw all.
+
+    A listing is ordered by name within a folder; some stores list a folder at the place of its own name.
+    """
+    name = key + SIDECAR
+    if name in sidecars or last is None:
+        return sidecars.get(name, -1)
+    folder = key[: key.rfind("/") + 1]
+    passed = not last.startswith(folder) or last[len(folder) :].partition("/")[0] > name[len(folder) :]
+    return -1 if passed else None
+
+
+def _read(objects: Objects, item: Found, attributions: Attributions, max_bytes: int, room: Room) -> Read:
+    sha = None
+    try:
+        if item.size > max_bytes:
+            raise InboxRefused(f"{item.size} bytes, more than the {max_bytes} that a photograph may have")
+        said = attributions.said(item.key, sidecar=item.sidecar)
+        said.check_size(item.size)
+        with room.of(item.size):
+            data = objects.get(item.key)
+            sha = keys.sha256(data)
+            said.check_content(sha)
+            suffix, kind = keys.kind(data)
+            if not suffix and not said.sources:
+                raise InboxRefused(f"{len(data)} bytes, no photograph, and nobody says whose it is")
+            told = attributions.of(said, data)
+            key = keys.capture_key(sha, suffix)
+            put = objects.put_if_absent if item.seen else objects.put  # what was in quarantine is mostly there already
+            put(key, data, kind)
+    except InboxError as error:
+        refused = Refused(item.key, str(error), item.etag, sha, _kind(error))
+        return Read(item, refused, unsaid=isinstance(error, Unattributed))
+    return Read(
+        item,
+        Capture(
+            sha, key, told.patient, told.eye, told.visit, told.field, told.captured_at, told.visit_type, told.camera
+        ),
+    )
+
+
+def _kind(error: InboxError) -> str:
+    return (
+        "conflict"
+        if isinstance(error, InboxConflict)
+        else "object"
+        if isinstance(error, InboxRefused)
+        else "attribution"
+    )
+
+
+def _contested(item: Found, capture: Capture, why: str) -> Refused:
+    claim = {"patient": capture.patient, "eye": str(capture.eye), "visit": capture.visit}
+    return Refused(item.key, why, item.etag, capture.sha256, "conflict", claim)

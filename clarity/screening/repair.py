@@ -16,9 +16,9 @@ from sqlalchemy.orm import Session
 from clarity.errors import ClarityError, ObjectMissing
 from clarity.inference import heatmap
 from clarity.inference.grader import Grader
-from clarity.storage import database, keys, leases, runs, scans, tables
+from clarity.storage import database, keys, leases, quarantine, runs, scans, tables
 from clarity.storage.objects import Objects
-from clarity.storage.runs import Refused
+from clarity.storage.quarantine import Refused
 from clarity.storage.scans import ScoredBy, Settled
 
 GraderOf = Callable[[ScoredBy], Grader]
@@ -73,11 +73,11 @@ def _photographs(engine: Engine, objects: Objects, done: Repaired) -> None:
         for sha, key, state in side_by_side(stored, known):
             if state is None and key is not None:
                 reason = "photograph without a scan: a run died over it, and the inbox no longer has it"
-                lost.append(Refused(key, reason, sha256=sha))
+                lost.append(Refused(key, reason, sha256=sha, kind="object"))
             elif key is None and state not in (None, "quarantined"):
                 gone.append(Settled(sha, "quarantined", ("photograph: gone from the object store",)))
     with database.session(engine) as session:
-        runs.quarantine(session, lost, None)
+        quarantine.note(session, lost, None)
         scans.settle(session, gone, None)
     done.photographs_without_scan, done.scans_without_photograph = len(lost), len(gone)
 

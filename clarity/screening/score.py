@@ -19,10 +19,10 @@ from clarity.records import Capture
 from clarity.screening import outcome
 from clarity.screening.findings import Failed, find
 from clarity.screening.policy import Policy
-from clarity.storage import database, leases, results, runs, scans
+from clarity.storage import database, leases, quarantine, results, scans
 from clarity.storage.objects import Objects
+from clarity.storage.quarantine import Refused
 from clarity.storage.results import Finding
-from clarity.storage.runs import Refused
 from clarity.storage.scans import ScoredBy
 
 
@@ -151,7 +151,7 @@ class _Desk:
         bad = [Refused(at[f.sha256], f.reasons[0], sha256=f.sha256) for f in findings if f.state == "quarantined"]
         visits = results.lock_visits(session, [finding.sha256 for finding in findings])
         results.save(session, findings, self.by, work.run_id, settle=not work.rescore)
-        runs.quarantine(session, bad, work.run_id)
+        quarantine.note(session, bad, work.run_id)
         seen = results.scan_results(session, list(visits), self.by)
         if work.rescore:
             visits = {visit: patient for visit, patient in visits.items() if not any(map(outcome.waits, seen[visit]))}

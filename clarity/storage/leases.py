@@ -13,7 +13,7 @@ from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from clarity.storage.scans import ScoredBy, said
+from clarity.storage.scans import ScoredBy, to_score
 from clarity.storage.tables import Lease, Prediction, Scan
 
 
@@ -117,7 +117,5 @@ def remove_finished(session: Session) -> int:
 
 def _open(session: Session, shas: Sequence[str], by: ScoredBy) -> list[str]:
     """Those of them that can be scored and that this model version has not scored, in one order everywhere."""
-    chosen = select(Scan.sha256).where(
-        Scan.sha256.in_(list(shas)), Scan.state.in_(("registered", "scored")), ~said(by).exists()
-    )
+    chosen = select(Scan.sha256).where(Scan.sha256.in_(list(shas)), to_score(by))
     return list(session.scalars(chosen.order_by(Scan.sha256)))

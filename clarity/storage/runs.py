@@ -1,7 +1,6 @@
-"""Nights of screening and the quarantine: what was run, and what a person has to look at."""
+"""Nights of screening: what was run, and how it ended."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import func, select, update
@@ -9,17 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from clarity.storage.scans import ScoredBy
-from clarity.storage.tables import Quarantined, ScreeningRun
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """An object that a person has to look at, and why."""
-
-    key: str
-    reason: str
-    etag: str = ""
-    sha256: str | None = None
+from clarity.storage.tables import ScreeningRun
 
 
 def start(session: Session, run_id: str, by: ScoredBy, *, kind: str = "night") -> int:
@@ -66,45 +55,3 @@ def get(session: Session, run_id: str) -> ScreeningRun | None:
 def latest(session: Session, limit: int = 30) -> list[ScreeningRun]:
     """The last runs, the newest first."""
     return list(session.scalars(select(ScreeningRun).order_by(ScreeningRun.started_at.desc()).limit(limit)))
-
-
-def quarantine(session: Session, refused: Sequence[Refused], run_id: str | None) -> None:
-    """Note objects for a person; one row a content, with the newest reason, open again where it was resolved."""
-    rows = [
-        {"key": r.key, "etag": r.etag, "sha256": r.sha256, "reason": r.reason, "run_id": run_id}
-        for r in sorted({(r.key, r.etag): r for r in refused}.values(), key=lambda r: (r.key, r.etag))
-    ]
-    if not rows:
-        return
-    statement = insert(Quarantined).values(rows)
-    new = statement.excluded
-    session.execute(
-        statement.on_conflict_do_update(
-            index_elements=["key", "etag"],
-            set_={"reason": new.reason, "sha256": new.sha256, "run_id": new.run_id, "resolved_at": None},
-        )
-    )
-
-
-def resolve(session: Session, keys: Sequence[str]) -> None:
-    """Close what was open about these keys."""
-    if keys:
-        session.execute(
-            update(Quarantined)
-            .where(Quarantined.key.in_(keys), Quarantined.resolved_at.is_(None))
-            .values(resolved_at=func.now())
-        )
-
-
-def open_quarantine(session: Session, *, run_id: str | None = None, limit: int = 100) -> list[Quarantined]:
-    """What waits for a person, the newest first; of one run where it is given."""
-    chosen = select(Quarantined).where(Quarantined.resolved_at.is_(None))
-    if run_id is not None:
-        chosen = chosen.where(Quarantined.run_id == run_id)
-    return list(session.scalars(chosen.order_by(Quarantined.at.desc(), Quarantined.id.desc()).limit(limit)))
-
-
-def count_quarantine(session: Session) -> int:
-    """How many objects wait for a person."""
-    counted = select(func.count()).select_from(Quarantined).where(Quarantined.resolved_at.is_(None))
-    return session.scalar(counted) or 0

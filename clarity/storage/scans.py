@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, func, select, tuple_, update
+from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -30,18 +30,14 @@ def register(session: Session, captures: Sequence[Capture], run_id: str | None =
     The same photograph again is the same scan. Another patient, eye or visit for a known photograph is a conflict for
     a person, and changes nothing. Two writers at once end with one row.
     """
-    ids = _patients(session, {capture.patient for capture in captures})
-    first = {capture.sha256: capture for capture in reversed(captures)}
-    if first:
-        rows = [_row(capture, ids[capture.patient], run_id) for _, capture in sorted(first.items())]
+    known = _known(session, [capture.sha256 for capture in captures])
+    new = {capture.sha256: capture for capture in reversed(captures) if capture.sha256 not in known}
+    if new:  # a claim that is refused makes no patient
+        ids = _patients(session, {capture.patient for capture in new.values()})
+        rows = [_row(capture, ids[capture.patient], run_id) for _, capture in sorted(new.items())]
         session.execute(insert(Scan).on_conflict_do_nothing(index_elements=["sha256"]), rows)
-    known = {
-        row.sha256: row
-        for row in session.execute(
-            select(Scan.sha256, Scan.patient_id, Scan.eye, Scan.visit).where(Scan.sha256.in_(list(first)))
-        )
-    }
-    return [_conflict(capture, ids[capture.patient], known[capture.sha256]) for capture in captures]
+        known |= _known(session, list(new))
+    return [_conflict(capture, known[capture.sha256]) for capture in captures]
 
 
 def mark_inbox(session: Session, objects: Iterable[tuple[str, str, str]]) -> None:
@@ -71,6 +67,11 @@ class Settled:
     quality: float | None = None
 
 
+def known(session: Session, shas: Sequence[str]) -> set[str]:
+    """Which of these photographs are scans."""
+    return set(session.scalars(select(Scan.sha256).where(Scan.sha256.in_(list(shas))))) if shas else set()
+
+
 def waiting_visits(session: Session, *, after: Visit | None = None, limit: int = 500) -> list[Visit]:
     """Visits with a capture that waits for a model, in a fixed order, a page at a time; reads an index only."""
     return _visits(session, Scan.state == "registered", after, limit)
@@ -92,14 +93,12 @@ def _visits(session: Session, which: ColumnElement[bool], after: Visit | None, l
 def unscored(session: Session, visits: Sequence[Visit], by: ScoredBy) -> list[str]:
     """sha256 of the captures of these visits that this model version has not scored; those that wait come last.
 
-    The whole visit is scored by one model version, also where some of it was scored by an earlier one. That the
-    waiting ones come last keeps the visit in ``waiting_visits`` until all of it is done, whatever dies between.
+    One that waits is scored also where this version did so before: a person moved it, or another of its visit, to
+    another patient, and the outcome is to be joined again. The whole visit is scored by one model version, also where
+    some of it was scored by an earlier one. That the waiting ones come last keeps the visit in ``waiting_visits``
+    until all of it is done, whatever dies between.
     """
-    chosen = select(Scan.sha256).where(
-        tuple_(Scan.patient_id, Scan.visit).in_(visits),
-        Scan.state.in_(("registered", "scored")),
-        ~said(by).exists(),
-    )
+    chosen = select(Scan.sha256).where(tuple_(Scan.patient_id, Scan.visit).in_(visits), to_score(by))
     order = (Scan.patient_id, Scan.visit, Scan.state.desc(), Scan.sha256)  # "scored" before "registered"
     return list(session.scalars(chosen.order_by(*order)))
 
@@ -141,6 +140,11 @@ def settle(session: Session, states: Sequence[Settled], run_id: str | None) -> N
     session.connection().execute(statement, rows)
 
 
+def to_score(by: ScoredBy) -> ColumnElement[bool]:
+    """Of scans: they wait, or other versions scored them and this one did not."""
+    return or_(Scan.state == "registered", and_(Scan.state == "scored", ~said(by).exists()))
+
+
 def said(by: ScoredBy) -> Select[tuple[int]]:
     """What this model version said of the scan at hand."""
     return select(Prediction.id).where(
@@ -175,10 +179,20 @@ def _row(capture: Capture, patient_id: int, run_id: str | None) -> dict[str, obj
     }
 
 
-def _conflict(capture: Capture, patient_id: int, known: Row[tuple[str, int, str, str]]) -> str | None:
+def _known(session: Session, shas: Sequence[str]) -> dict[str, Row[tuple[str, str, str, str]]]:
+    """Whose these photographs are, those that are scans."""
+    if not shas:
+        return {}
+    found = session.execute(
+        select(Scan.sha256, Patient.external_id, Scan.eye, Scan.visit).join(Patient).where(Scan.sha256.in_(list(shas)))
+    )
+    return {row.sha256: row for row in found}
+
+
+def _conflict(capture: Capture, known: Row[tuple[str, str, str, str]]) -> str | None:
     _, known_patient, known_eye, known_visit = known
     said = f"photograph {capture.sha256[:12]}…"
-    if known_patient != patient_id:
+    if known_patient != capture.patient:
         return f"{said}: already registered for another patient, a person has to decide whose it is"
     if known_eye != capture.eye:
         return f"{said}: already registered as the {known_eye} eye, now said to be the {capture.eye} eye"

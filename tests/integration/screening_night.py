@@ -11,9 +11,10 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import DeclarativeBase
 
 from clarity.inference.grader import Grader
+from clarity.records import Capture
 from clarity.screening import inbox, policy, score
 from clarity.screening.attribution import Attributions
-from clarity.storage import database, runs, scans, tables
+from clarity.storage import database, quarantine, runs, scans, tables
 from clarity.storage.objects import Objects
 from clarity.storage.scans import ScoredBy
 
@@ -39,7 +40,7 @@ class Night:
             self.objects.put(f"{key}.json", json.dumps({"visit": "v1", **sidecar}).encode())
         return key
 
-    def take_in(self, limit: int = 3, run_id: str | None = None) -> inbox.Registered:
+    def take_in(self, limit: int = 3, run_id: str | None = None, patterns: tuple[str, ...] = ()) -> inbox.Registered:
         registered = quarantined = 0
         after: str | None = ""
         while after is not None:
@@ -48,7 +49,7 @@ class Night:
                 self.objects,
                 self.engine,
                 found,
-                Attributions(self.objects, now=NOW),
+                Attributions(self.objects, now=NOW, patterns=patterns),
                 max_bytes=MAX_BYTES,
                 run_id=run_id,
             )
@@ -85,9 +86,20 @@ class Night:
             counted = select(tables.Scan.state, func.count()).group_by(tables.Scan.state)
             return dict(session.execute(counted).all())
 
+    def captures(self) -> dict[str, Capture]:
+        """What is registered, by the key of its photograph."""
+        with database.session(self.engine) as session:
+            shas = session.scalars(select(tables.Scan.sha256)).all()
+            return {capture.key: capture for capture in scans.captures(session, shas)}
+
+    def open(self) -> dict[str, tables.Quarantined]:
+        """What waits for a person, by key."""
+        with database.session(self.engine) as session:
+            return {row.key: row for row in quarantine.open_rows(session)}
+
     def reasons(self) -> dict[str, str]:
         with database.session(self.engine) as session:
-            return {row.key: row.reason for row in runs.open_quarantine(session)}
+            return {row.key: row.reason for row in quarantine.open_rows(session)}
 
     def outcomes(self) -> dict[str, tables.Outcome]:
         with database.session(self.engine) as session:

@@ -19,9 +19,9 @@ from clarity.params import LimitParams
 from clarity.screening import report
 from clarity.screening.report import contact
 from clarity.settings import Settings
-from clarity.storage import comparison, database, keys, nights, runs, tables
+from clarity.storage import comparison, database, keys, nights, quarantine, tables
 from clarity.storage.objects import Objects
-from clarity.storage.runs import Refused
+from clarity.storage.quarantine import Refused
 from clarity.storage.scans import ScoredBy
 from tests import tiny
 from tests.integration.screening_night import Night
@@ -105,7 +105,7 @@ def test_hundreds_of_files_of_one_kind_of_trouble_are_one_row_with_an_example(ni
                for n in range(300)]  # fmt: skip
     refused += [Refused(f"inbox/b/{n}.jpg", f"eye '{n}': not left or right") for n in range(200)]
     with database.session(night.engine) as session:
-        runs.quarantine(session, refused, RUN)
+        quarantine.note(session, refused, RUN)
     again = report.summarise(night.engine, RUN, night.by, {}, [])
     assert [row["count"] for row in again.quarantine] == [300, 200, 3]
     assert again.quarantine_more == 0

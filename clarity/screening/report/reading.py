@@ -12,7 +12,7 @@ from clarity.params import LimitParams
 from clarity.screening.report import mix
 from clarity.screening.report.limits import judge
 from clarity.screening.report.summary import Known, Summary
-from clarity.storage import database, nights, runs
+from clarity.storage import database, nights, quarantine
 from clarity.storage.scans import ScoredBy
 from clarity.storage.tables.results import RESULTS
 
@@ -54,7 +54,7 @@ def _read(
         review = nights.review_reasons(session, run_id) if any(row.abstained for row in graded) else []
         refused = nights.refusals(session, run_id, run.started_at)
         earlier = nights.earlier_grades(session, run.started_at)
-        waiting = runs.count_quarantine(session)
+        waiting = quarantine.count(session)
     scored = sum(row.count for row in graded)
     by_grade = {g: sum(row.count for row in graded if row.grade == g) for g in grades.GRADES}
     return Summary(

@@ -83,13 +83,15 @@ class Quarantined(Base):
     """Where its bytes were read."""
     kind: Mapped[str] = mapped_column(server_default="photograph")
     reason: Mapped[str]
+    claim: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+    """Of a conflict: the patient (a pseudonymous id), eye and visit that it claims; never in a reason or a log."""
     at: Mapped[datetime] = mapped_column(server_default=func.now())
     """When it was first met."""
     run_id: Mapped[str | None] = mapped_column(ForeignKey("screening_runs.id"))
     """The run that met it last."""
     resolved_at: Mapped[datetime | None]
     resolution: Mapped[str | None]
-    """What a person, or a later night, did about it; "dismissed" stays closed when the object is met again."""
+    """What a person, or a later night, did about it; "dismissed by …" stays closed when the object is met again."""
 
 
 class InboxObject(Base):

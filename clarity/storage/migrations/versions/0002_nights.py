@@ -41,7 +41,7 @@ def upgrade() -> None:
     op.create_index("ix_outcomes_worklist", "outcomes", ["priority", "due_on", "id"], postgresql_where=sa.text(_OPEN))
     _add("screening_runs", _text("kind", "night"))
     op.create_check_constraint(op.f("ck_screening_runs_kind"), "screening_runs", "kind IN ('night', 'rescore')")
-    _add("quarantine", _text("kind", "photograph"), sa.Column("resolution", sa.Text()))
+    _add("quarantine", _text("kind", "photograph"), _object("claim"), sa.Column("resolution", sa.Text()))
     kinds = "kind IN ('attribution', 'conflict', 'photograph', 'object')"
     op.create_check_constraint(op.f("ck_quarantine_kind"), "quarantine", kinds)
     op.create_index("ix_quarantine_run_id", "quarantine", ["run_id"])
@@ -54,7 +54,7 @@ def downgrade() -> None:
     op.execute("DROP FUNCTION reviews_refuse()")
     op.drop_table("leases")
     op.drop_index("ix_quarantine_run_id", "quarantine")
-    _drop("quarantine", "resolution", "kind")
+    _drop("quarantine", "resolution", "claim", "kind")
     _drop("screening_runs", "kind")
     op.drop_index("ix_outcomes_worklist", "outcomes")
     op.execute("DELETE FROM outcomes WHERE result = 'review'")  # the next night writes it again, in the older words
@@ -142,3 +142,7 @@ def _flag(name: str) -> sa.Column[Any]:
 
 def _list(name: str) -> sa.Column[Any]:
     return sa.Column(name, JSONB(), server_default=sa.text("'[]'::jsonb"), nullable=False)
+
+
+def _object(name: str) -> sa.Column[Any]:
+    return sa.Column(name, JSONB(), server_default=sa.text("'{}'::jsonb"), nullable=False)
