@@ -8,10 +8,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from clarity.bench.conf import pipeline
 from clarity.imaging import prepare, to_tensor
 from clarity.inference.engine import Engine
 from clarity.inference.heatmap import heatmap
-from clarity.params import ImagingParams, QualityParams
+from clarity.params import QualityParams
 from clarity.records import Eye, Tensor
 
 if TYPE_CHECKING:
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
 
     from clarity.inference.bundle import Bundle
 
-SIZE = 224
-IMAGING = ImagingParams(size=SIZE, clahe_clip_limit=2.0, clahe_tiles=8, max_bytes=10**8, max_pixels=10**8)
+IMAGING = pipeline().imaging
+SIZE = IMAGING.size
+# Not the pipeline's thresholds: a phantom that the gate refused would be one image less of work.
 QUALITY = QualityParams(min_score=0.0, min_brightness=0.0, max_brightness=1.0, min_sharpness=0.0, min_visible=0.0)
 Maps = NDArray[np.float32]
 Side = Callable[[Tensor], Maps]

@@ -14,7 +14,7 @@ from clarity.imaging import circle
 Grey = NDArray[np.uint8]
 
 _MIN_SUPPORT, _MIN_STEP, _MAX_UNREST = 0.55, 0.25, 0.35
-_CLEAR_SUPPORT, _CLEAR_STEP = 0.7, 0.5
+_CLEAR_SUPPORT, _CLEAR_STEP = 0.7, 0.6
 """From here on no other threshold is tried."""
 _BETTER = 1.1
 """How much better a later threshold must do: between equals a grey level of noise would choose."""
