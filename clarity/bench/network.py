@@ -39,6 +39,14 @@ def photographs(count: int) -> NDArray[np.uint8]:
     return np.stack([prepare(data, IMAGING, QUALITY).image for data in encoded])
 
 
+def one_megapixel() -> bytes:
+    """A phantom as a JPEG."""
+    from clarity.data import phantoms
+    from clarity.data.phantoms.writing import encode
+
+    return encode(phantoms.draw(1, 2, size=960, eye=Eye.LEFT).image)
+
+
 def resnet() -> "torch.nn.Module":
     """A ResNet-50 of random weights, every layer of which matters."""
     import torch
