@@ -61,7 +61,13 @@ TABLE: dict[type[ClarityError], Situation] = {
 """The nearest class of an error's ancestry decides."""
 
 _RETRY_AFTER_S = "5"
-_HTTP_CODES = {400: "malformed_body", 404: "unknown_path", 405: "unknown_method", 413: "body_too_large"}
+_HTTP_CODES = {
+    400: "malformed_body",
+    404: "unknown_path",
+    405: "unknown_method",
+    413: "body_too_large",
+    422: "invalid_parameter",
+}
 
 
 def situation(error: ClarityError) -> Situation:

@@ -18,7 +18,7 @@ from litserve.loops.simple_loops import BatchedLoop
 from clarity.errors import ClarityError
 from clarity.inference.grader import Graded, Grader
 from serving import orphans
-from serving.schemas import Answer, Timing, draw
+from serving.schemas import Answer, Drawing, Timing, draw
 from serving.source import Source
 
 log = logging.getLogger("clarity.serving")
@@ -31,6 +31,7 @@ class Photograph:
     data: bytes
     queued_at: float
     """time.monotonic(), which all processes of a machine share."""
+    drawing: Drawing
 
 
 class GradingAPI(litserve.LitAPI):  # type: ignore[misc]  # litserve ships no types
@@ -76,12 +77,12 @@ class GradingAPI(litserve.LitAPI):  # type: ignore[misc]  # litserve ships no ty
         if isinstance(graded, ClarityError) or self.grader is None:
             return graded if isinstance(graded, ClarityError) else ClarityError("model: not loaded")
         try:
-            drawing = time.monotonic()
-            drawn = draw(graded, self.overlay_size)
+            begun = time.monotonic()
+            drawn = draw(graded, self.overlay_size, item.drawing)
             timing = Timing(
                 queue=round(max(0.0, started - item.queued_at) * 1e3, 1),
                 grade=round(took * 1e3, 1),
-                heatmap=round((time.monotonic() - drawing) * 1e3, 1),
+                heatmap=round((time.monotonic() - begun) * 1e3, 1),
             )
             version = self.grader.model_version
             answer = Answer.of(graded, self.grader.bundle.spec, model_version=version, drawn=drawn, timing=timing)

@@ -4,9 +4,9 @@ import logging
 import time
 import uuid
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Query
 from fastapi.exceptions import RequestValidationError
 from litserve import LitServer
 from litserve.utils import WorkerSetupStatus
@@ -15,9 +15,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from clarity.errors import ClarityError
+from clarity.inference.heatmap import Format
 from clarity.params import ServingParams
 from serving import errors, upload, work
-from serving.schemas import Answer, Health, Problem
+from serving.schemas import Answer, AskedSubject, Drawing, Health, Problem
 
 log = logging.getLogger("clarity.serving")
 PREDICT = "/predict"
@@ -53,13 +54,21 @@ def router(server: LitServer, params: ServingParams) -> APIRouter:
         summary="Grade one photograph",
         operation_id="predict",
     )
-    async def predict(request: Request) -> Response:
+    async def predict(
+        request: Request,
+        heatmap: Annotated[
+            AskedSubject, Query(description="What it explains; referable: grades 2 to 4.")
+        ] = "predicted",
+        format: Annotated[Format, Query(description="Of the overlay; WebP has an eighth of the bytes.")] = "png",
+    ) -> Response:
         """Grade, calibrated probabilities, screening outcomes, quality and heatmap of one colour fundus photograph.
 
         An ungradable photograph is answered with 200, its reasons, and no grade. Nothing is stored.
         """
         data = await upload.photograph(request, params.max_upload_bytes)
-        return Response(await work.grade(server, PREDICT, data, params.timeout_s), media_type="application/json")
+        drawing = Drawing.of(heatmap, format)
+        answer = await work.grade(server, PREDICT, data, drawing, params.timeout_s)
+        return Response(answer, media_type="application/json")
 
     @routes.get("/health", response_model=Health, responses={503: {"model": Health}}, operation_id="health")
     async def health() -> Response:
@@ -126,8 +135,11 @@ async def _http(request: Request, error: Exception) -> Response:
     return _respond(errors.plain_problem(error.status_code, detail, request.state.id), dict(error.headers or {}))
 
 
-async def _invalid(request: Request, _error: Exception) -> Response:
-    return _respond(errors.plain_problem(422, "request: not as documented, see /docs", request.state.id))
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for it
+    # Which parameter, and not its value: that may be anything, a patient's name too.
+    names = sorted({str(one["loc"][-1]) for one in error.errors()})
+    return _respond(errors.plain_problem(422, f"{', '.join(names)}: not as documented, see /docs", request.state.id))
 
 
 async def _crash(request: Request, error: Exception) -> Response:

@@ -1,12 +1,13 @@
 """What the service answers, as it stands in the OpenAPI document. ``clarity predict --json`` prints the same."""
 
 import base64
+from dataclasses import dataclass
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from clarity.inference import heatmap
-from clarity.inference.grader import Graded
+from clarity.inference.grader import Graded, Wanted
 from clarity.inference.spec import Spec
 
 STATEMENT = (
@@ -16,6 +17,22 @@ UNGRADABLE_ADVICE = (
     'The photograph is ungradable, which is not "no DR": take it again, or refer the patient for an examination.'
 )
 Probability = Field(ge=0, le=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """What heatmap a caller asks for, and in what kind of file."""
+
+    wanted: Wanted = "predicted"
+    format: heatmap.Format = "png"
+
+    @classmethod
+    def of(cls, subject: "AskedSubject", format: heatmap.Format) -> Self:
+        """From words, as they stand in an address or on a command line."""
+        return cls(subject if subject in ("predicted", "referable") else int(subject), format)
+
+
+AskedSubject = Literal["predicted", "referable", "0", "1", "2", "3", "4"]
 
 
 class _Answer(BaseModel):
@@ -31,14 +48,19 @@ class QualityAnswer(_Answer):
 
 
 class HeatmapAnswer(_Answer):
-    """Grad-CAM of the predicted grade over the prepared photograph, with a legend."""
+    """Grad-CAM of the predicted grade, or of what was asked for, over the prepared photograph, with a legend."""
 
-    grade: int = Field(ge=0, le=4)
-    media_type: Literal["image/png"] = "image/png"
+    subject: int | Literal["referable"] = Field(description="A grade, or grades 2 to 4 together.", examples=[2])
+    cells: list[list[float]] = Field(
+        description="Its evidence before it is stretched for the picture, over the prepared square, rows from the top."
+    )
+    media_type: Literal["image/png", "image/webp"]
     encoding: Literal["base64"] = "base64"
     width: int
     height: int
-    data: str = Field(description="The picture, base64. It carries no metadata of the photograph.")
+    data: str = Field(
+        description="The picture, base64. It carries no metadata of the photograph, and all five maps as numbers."
+    )
 
 
 class Timing(_Answer):
@@ -123,10 +145,17 @@ class Health(_Answer):
     workers: int = Field(ge=0, description="Inference workers that are ready.")
 
 
-def draw(graded: Graded, size: int) -> HeatmapAnswer | None:
+def draw(graded: Graded, size: int, drawing: Drawing) -> HeatmapAnswer | None:
     """The overlay of a graded photograph, ``size`` pixels wide; None where it is ungradable."""
-    picture = graded.overlay(size)
-    if picture is None or graded.prediction is None:
+    subject, picture = graded.subject(drawing.wanted), graded.overlay(size, drawing.wanted)
+    if subject is None or picture is None or graded.maps is None:
         return None
-    data = base64.b64encode(heatmap.encode(picture)).decode("ascii")
-    return HeatmapAnswer(grade=graded.prediction.grade, width=picture.shape[1], height=picture.shape[0], data=data)
+    data = heatmap.encode(picture, drawing.format, maps=graded.maps)
+    return HeatmapAnswer(
+        subject=subject,
+        cells=heatmap.evidence(graded.maps, subject).round(4).tolist(),
+        media_type="image/webp" if drawing.format == "webp" else "image/png",
+        width=picture.shape[1],
+        height=picture.shape[0],
+        data=base64.b64encode(data).decode("ascii"),
+    )

@@ -14,16 +14,17 @@ from litserve.utils import LitAPIStatus, ResponseBufferItem
 from clarity.errors import ClarityError
 from serving.errors import Overdue
 from serving.predict import Photograph
+from serving.schemas import Drawing
 
 
-async def grade(server: LitServer, path: str, data: bytes, deadline_s: float) -> bytes:
+async def grade(server: LitServer, path: str, data: bytes, drawing: Drawing, deadline_s: float) -> bytes:
     """The encoded Answer for a photograph. Raises what the worker names, and Overdue."""
     item = ResponseBufferItem(asyncio.Event())
     request_id = str(uuid.uuid4())
     now = time.monotonic()
     server.response_buffer[request_id] = item
     try:
-        work = (server.app.response_queue_id, request_id, now, Photograph(data, now))
+        work = (server.app.response_queue_id, request_id, now, Photograph(data, now, drawing))
         # The queue lives in another process: a large photograph would hold up the event loop for milliseconds.
         await asyncio.to_thread(server._get_request_queue(path).put, work)
         async with asyncio.timeout(deadline_s):

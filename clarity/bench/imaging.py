@@ -3,6 +3,7 @@
 The usual way decodes all, takes the bright bounding box, and finds no circle and judges no quality. Ours does both.
 """
 
+import functools
 import statistics
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,17 +12,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from clarity.bench import paths
+from clarity.bench.conf import pipeline
 from clarity.bench.rows import Row, interleaved
 from clarity.data import phantoms
 from clarity.data.phantoms.writing import encode
 from clarity.errors import UnreadableImage
 from clarity.imaging import decode, header, prepare, prepare_image, to_tensor
 from clarity.imaging.tensor import MEAN, STD
-from clarity.params import ImagingParams, QualityParams
+from clarity.inference.bundle import Bundle
 from clarity.records import Eye, Image, Tensor
 
-IMAGING = ImagingParams(size=224, clahe_clip_limit=2.0, clahe_tiles=8, max_bytes=1 << 27, max_pixels=120_000_000)
-QUALITY = QualityParams(min_score=0.3, min_brightness=0.12, max_brightness=0.75, min_sharpness=0.035, min_visible=0.7)
+IMAGING, QUALITY = pipeline().imaging, pipeline().quality
 _LARGE, _ONE = (10.0, 16.5), (0.8, 1.2)
 """Megapixels."""
 _MOST = 8
@@ -31,18 +33,24 @@ _DARK = 10
 """The usual bounding box holds what is brighter."""
 
 
-def rows(images: Path | None, repeats: int) -> list[Row]:
+def rows(images: Path | None, repeats: int, bundle: Path | None = None) -> list[Row]:
     """``imaging.large`` (10 to 16 megapixels) and ``imaging.one_megapixel``: how many times faster than the usual way.
 
     On JPEGs of these sizes below ``images``, at most eight of each; without them on phantoms drawn for it. Raises
     ValueError where the two sides' tensors differ in shape, or ours are, in the mean, two grey levels or more from
     their own full decode.
+
+    ``imaging.apart.224`` and ``.384``, over all JPEGs of the folder: grey levels from the full decode; with the
+    directory of a ``bundle`` also ``imaging.same_grades``.
     """
+    every, origin = _every(images)
     with _one_thread():
-        return [
+        found = [
             _row("imaging.large", 4.0, repeats, *_photographs(images, _LARGE, height=3200)),
             _row("imaging.one_megapixel", 1.5, repeats, *_photographs(images, _ONE, height=960)),
+            *paths.apart(every, IMAGING, QUALITY, origin),
         ]
+    return [*found, paths.same_grades(every, Bundle.load(bundle), origin)] if bundle else found
 
 
 def usual_image(data: bytes, size: int = IMAGING.size) -> Image:
@@ -54,7 +62,7 @@ def usual_image(data: bytes, size: int = IMAGING.size) -> Image:
         image = image[down[0] : down[-1] + 1, across[0] : across[-1] + 1]
     image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
     lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)
-    lab[:, :, 0] = cv2.createCLAHE(clipLimit=2.0, tileGridSize=(8, 8)).apply(lab[:, :, 0])
+    lab[:, :, 0] = cv2.createCLAHE(IMAGING.clahe_clip_limit, (IMAGING.clahe_tiles,) * 2).apply(lab[:, :, 0])
     equalised: Image = cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)
     return equalised
 
@@ -108,16 +116,33 @@ def _apart(data: bytes) -> float:
     return float(np.abs(prepare(data, IMAGING, QUALITY).image.astype(np.float32) - full).mean())
 
 
+def _every(folder: Path | None) -> tuple[paths.Photographs, str]:
+    """All JPEGs below a folder; without it phantoms of both sizes."""
+    files = _jpegs(folder)
+    if folder and files:
+        return lambda: (path.read_bytes() for path in files), folder.name
+    drawn = [data for height in (3200, 960) for data in _drawn(height)]
+    return lambda: drawn, "phantoms"
+
+
 def _photographs(folder: Path | None, megapixels: tuple[float, float], *, height: int) -> tuple[list[bytes], str]:
     found: list[bytes] = []
-    for path in sorted(folder.rglob("*.jp*g")) if folder else []:
+    for path in _jpegs(folder):
         data = path.read_bytes()
         if len(found) < _MOST and _within(data, megapixels):
             found.append(data)
     if folder and found:
         return found, folder.name
-    drawn = [phantoms.draw(seed, 2, size=height, eye=Eye.LEFT).image for seed in (1, 2)]
-    return [encode(image) for image in drawn], "phantoms"
+    return _drawn(height), "phantoms"
+
+
+def _jpegs(folder: Path | None) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg")) if folder else []
+
+
+@functools.cache
+def _drawn(height: int) -> list[bytes]:
+    return [encode(phantoms.draw(seed, 2, size=height, eye=Eye.LEFT).image) for seed in (1, 2)]
 
 
 def _within(data: bytes, megapixels: tuple[float, float]) -> bool:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from clarity.bench import fresh, peak
 from clarity.bench import network as nets
-from clarity.bench import peak
 from clarity.bench.rows import Row, interleaved
 from clarity.errors import InferenceError
 from clarity.inference import processor
@@ -41,12 +41,13 @@ def rows(repeats: int) -> list[Row]:
     images = nets.photographs(_CALIBRATION)
     model = nets.resnet()
     with tempfile.TemporaryDirectory(prefix="clarity-bench-") as folder:
-        bundle = nets.draft(model, images, Path(folder))
+        bundle, photograph = nets.draft(model, images, Path(folder)), Path(folder) / "one.jpg"
+        photograph.write_bytes(nets.one_megapixel())
+        found = fresh.rows(bundle.path, photograph, native, repeats)
         engines = {
             streams: {precision: Engine.load(bundle, precision=precision, streams=streams) for precision in native}
             for streams in STREAMS.values()
         }
-    found: list[Row] = []
     usual = nets.usual(model)
     for batch, streams in STREAMS.items():
         sides = {precision: nets.ours(engine) for precision, engine in engines[streams].items()}
@@ -90,5 +91,6 @@ def _floor(precision: Precision, engine: Engine, tensor: Tensor, threads: int, r
     best = min(products, key=lambda name: seconds[name])
     achieved, most = GFLOP * len(tensor) / seconds["network"], peak.GFLOP / seconds[best]
     detail: dict[str, float | str] = {"achieved_gflops": achieved, "peak_gflops": most, "peak_by": best}
+    detail |= {f"{name} gflops": peak.GFLOP / seconds[name] for name in products if name != best}
     target = FLOOR if precision == "fp32" else None
     return Row(f"inference.floor.{precision}", achieved / most, "share", target, detail=detail)

@@ -8,10 +8,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from clarity.bench.conf import pipeline
 from clarity.imaging import prepare, to_tensor
 from clarity.inference.engine import Engine
 from clarity.inference.heatmap import heatmap
-from clarity.params import ImagingParams, QualityParams
+from clarity.params import QualityParams
 from clarity.records import Eye, Tensor
 
 if TYPE_CHECKING:
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
 
     from clarity.inference.bundle import Bundle
 
-SIZE = 224
-IMAGING = ImagingParams(size=SIZE, clahe_clip_limit=2.0, clahe_tiles=8, max_bytes=10**8, max_pixels=10**8)
+IMAGING = pipeline().imaging
+SIZE = IMAGING.size
+# Not the pipeline's thresholds: a phantom that the gate refused would be one image less of work.
 QUALITY = QualityParams(min_score=0.0, min_brightness=0.0, max_brightness=1.0, min_sharpness=0.0, min_visible=0.0)
 Maps = NDArray[np.float32]
 Side = Callable[[Tensor], Maps]
@@ -35,6 +37,14 @@ def photographs(count: int) -> NDArray[np.uint8]:
     drawn = (phantoms.draw(seed, seed % 5, size=256, eye=Eye.LEFT) for seed in range(count))
     encoded = (cv2.imencode(".png", one.image[:, :, ::-1])[1].tobytes() for one in drawn)
     return np.stack([prepare(data, IMAGING, QUALITY).image for data in encoded])
+
+
+def one_megapixel() -> bytes:
+    """A phantom as a JPEG."""
+    from clarity.data import phantoms
+    from clarity.data.phantoms.writing import encode
+
+    return encode(phantoms.draw(1, 2, size=960, eye=Eye.LEFT).image)
 
 
 def resnet() -> "torch.nn.Module":

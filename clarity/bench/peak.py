@@ -1,10 +1,12 @@
-"""The most that this machine multiplies: large matrix products in OpenVINO and in torch, on the same threads."""
+"""The most that this machine multiplies: large matrix products in OpenVINO and in torch, and a plain FMA loop, on the
+same threads."""
 
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from clarity.bench import fma
 from clarity.inference.processor import Precision, openvino
 
 _SIDE = 2048
@@ -14,9 +16,15 @@ _HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 
 
 def products(precision: Precision, threads: int) -> dict[str, Callable[[], object]]:
-    """Square products of 2,048, ``GFLOP`` each, by the name of who multiplies. int8: OpenVINO's alone."""
+    """``GFLOP`` each, by the name of who multiplies: square products of 2,048 in OpenVINO, in torch (not int8), and as
+    many fused multiplications and additions in registers (fp32).
+    """
     found = {"OpenVINO MatMul": _by_openvino(precision, threads)}
-    return found if precision == "int8" else {**found, "torch matmul": _by_torch(precision)}
+    if precision != "int8":
+        found["torch matmul"] = _by_torch(precision)
+    if precision == "fp32":
+        found["FMA loop"] = fma.loop(GFLOP, threads)
+    return found
 
 
 def _by_openvino(precision: Precision, threads: int) -> Callable[[], object]:

@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from clarity import params as parameters
+from clarity.bench.conf import pipeline
 from clarity.bench.rows import Row, interleaved
 from clarity.grades import GRADES
 from clarity.inference.processor import cores
@@ -51,8 +51,7 @@ def rows(repeats: int) -> list[Row]:
 
 
 def _params() -> Params:
-    project = Path(__file__).resolve().parents[2]
-    params = parameters.load(project / "conf/pipeline.yaml")
+    params = pipeline()
     train = params.train.model_copy(update={"batch_size": _BATCH})
     return params.model_copy(update={"train": train})
 

@@ -25,6 +25,9 @@ def register(app: typer.Typer) -> None:
 def bench(
     names: Annotated[list[str] | None, typer.Argument(help=f"Of {', '.join(NAMES)}; all where none is named.")] = None,
     images: Annotated[Path | None, typer.Option(help="Photographs to measure on, instead of drawn phantoms.")] = None,
+    bundle: Annotated[
+        Path | None, typer.Option(help="imaging: a bundle whose grades by both paths are compared too.")
+    ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Timed repeats of each side, interleaved.")] = 9,
     output: Annotated[Path | None, typer.Option("--json", help="Write the rows to this file too.")] = None,
     page: Annotated[Path | None, typer.Option("--page", help="Write them as a page of the documentation.")] = None,
@@ -37,7 +40,7 @@ def bench(
     from clarity.bench.rows import machine
 
     console = Console()
-    rows = list(_run(console, names or list(NAMES), images, repeats))
+    rows = list(_run(console, names or list(NAMES), images, repeats, bundle))
     console.print(pages.table(rows))
     facts = {"machine": machine(), "rows": [row.plain() for row in rows]}
     if output:
@@ -48,17 +51,19 @@ def bench(
         raise typer.Exit(1)
 
 
-def _run(console: "Console", names: list[str], images: Path | None, repeats: int) -> "Iterable[Row]":
+def _run(
+    console: "Console", names: list[str], images: Path | None, repeats: int, bundle: Path | None
+) -> "Iterable[Row]":
     for name in names:
         with console.status(f"bench {name}"):
-            yield from _bench(name)(images, repeats)
+            yield from _bench(name, bundle)(images, repeats)
 
 
-def _bench(name: str) -> "Callable[[Path | None, int], list[Row]]":
+def _bench(name: str, bundle: Path | None) -> "Callable[[Path | None, int], list[Row]]":
     if name == "imaging":
         from clarity.bench import imaging
 
-        return imaging.rows
+        return lambda images, repeats: imaging.rows(images, repeats, bundle)
     if name == "inference":
         from clarity.bench import inference
 

@@ -1,18 +1,21 @@
 """``clarity serve`` and ``clarity predict``: the promoted model over HTTP, or on files."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
 if TYPE_CHECKING:
     from clarity.errors import ClarityError
     from clarity.inference.grader import Graded, Grader
+    from serving.schemas import Drawing
 
 _BUNDLE = typer.Option(None, "--bundle", help="A bundle directory instead of the registry's champion.")
 _CONFIGURATION = typer.Option(None, "--config", help="conf/pipeline.yaml, then overlays in order (repeat the option).")
 _IMAGES = typer.Argument(..., metavar="IMAGE...", help="Fundus photographs.")
 _OVERLAYS = typer.Option(None, "--overlays", help="Write heatmap overlays into this folder.")
+_HEATMAP = typer.Option("predicted", "--heatmap", help="What the heatmap explains; referable: grades 2 to 4.")
+_FORMAT = typer.Option("png", "--format", help="Of the overlays; WebP has an eighth of the bytes.")
 _CHUNK = 16
 
 
@@ -39,6 +42,8 @@ def predict(
     as_json: bool = typer.Option(False, "--json", help="What POST /predict answers, as a list."),
     bundle: Path | None = _BUNDLE,
     overlays: Path | None = _OVERLAYS,
+    heatmap: Literal["predicted", "referable", "0", "1", "2", "3", "4"] = _HEATMAP,
+    format: Literal["png", "webp"] = _FORMAT,
     config: list[Path] | None = _CONFIGURATION,
 ) -> None:
     """Grade photographs without a server. Exit code 1 where one of them could not be read."""
@@ -46,17 +51,19 @@ def predict(
 
     from clarity import params
     from clarity.settings import Settings
-    from serving.schemas import STATEMENT
+    from serving.schemas import STATEMENT, Drawing
     from serving.source import Source
 
     settings = Settings.load()
     loaded = params.load(*(config or [settings.project / "conf/pipeline.yaml"]))
-    names = _names(images)
+    names, drawing = _names(images), Drawing.of(heatmap, format)
     rows: list[dict[str, object]] = []
     with Source.of(settings, loaded.model.name, bundle).load() as grader:
         for start in range(0, len(images), _CHUNK):
             chunk = images[start : start + _CHUNK]
-            rows += _graded(grader, chunk, names, size=loaded.screening.overlay_size, overlays=overlays)
+            rows += _graded(
+                grader, chunk, names, size=loaded.screening.overlay_size, overlays=overlays, drawing=drawing
+            )
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
     else:
@@ -67,7 +74,13 @@ def predict(
 
 
 def _graded(
-    grader: "Grader", images: list[Path], names: dict[Path, str], *, size: int, overlays: Path | None
+    grader: "Grader",
+    images: list[Path],
+    names: dict[Path, str],
+    *,
+    size: int,
+    overlays: Path | None,
+    drawing: "Drawing",
 ) -> list[dict[str, object]]:
     import time
 
@@ -85,13 +98,15 @@ def _graded(
     took = (time.monotonic() - started) * 1e3
     rows = []
     for image, data, result in zip(images, read, results, strict=True):
-        rows.append({"image": str(image)} | _row(grader, result, size=size, took=took))
+        rows.append({"image": str(image)} | _row(grader, result, size=size, took=took, drawing=drawing))
         if overlays is not None and isinstance(data, bytes) and not isinstance(result, ClarityError):
-            _write_overlays(overlays, names[image], data, result, grader, size)
+            _write_overlays(overlays / names[image], data, result, grader, size, drawing)
     return rows
 
 
-def _row(grader: "Grader", result: "Graded | ClarityError", *, size: int, took: float) -> dict[str, object]:
+def _row(
+    grader: "Grader", result: "Graded | ClarityError", *, size: int, took: float, drawing: "Drawing"
+) -> dict[str, object]:
     import time
 
     from clarity.errors import ClarityError
@@ -100,7 +115,7 @@ def _row(grader: "Grader", result: "Graded | ClarityError", *, size: int, took: 
     if isinstance(result, ClarityError):
         return {"error": type(result).__name__, "detail": str(result)}
     started = time.monotonic()
-    drawn = draw(result, size)
+    drawn = draw(result, size, drawing)
     timing = Timing(queue=0, grade=round(took, 1), heatmap=round((time.monotonic() - started) * 1e3, 1))
     spec, version = grader.bundle.spec, grader.model_version
     return Answer.of(result, spec, model_version=version, drawn=drawn, timing=timing).model_dump(mode="json")
@@ -118,20 +133,22 @@ def _names(images: list[Path]) -> dict[Path, str]:
     }
 
 
-def _write_overlays(folder: Path, name: str, data: bytes, result: "Graded", grader: "Grader", size: int) -> None:
+def _write_overlays(path: Path, data: bytes, result: "Graded", grader: "Grader", size: int, drawing: "Drawing") -> None:
     """``NAME.crop.png`` is what the network saw, ``NAME.original.png`` the photograph as it was taken."""
     from clarity.imaging import decode
     from clarity.inference import heatmap
     from clarity.inference.legend import with_legend
 
-    cropped = result.overlay(size)
-    if cropped is None or result.cam is None or result.prediction is None:
+    subject, cam = result.subject(drawing.wanted), result.cam(drawing.wanted)
+    cropped = result.overlay(size, drawing.wanted)
+    if subject is None or cam is None or cropped is None:
         return
-    folder.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     original = decode(data, grader.bundle.spec.imaging)
-    whole = with_legend(heatmap.on_original(original, result.prepared, result.cam), result.prediction.grade)
-    (folder / f"{name}.crop.png").write_bytes(heatmap.encode(cropped))
-    (folder / f"{name}.original.png").write_bytes(heatmap.encode(whole))
+    whole = with_legend(heatmap.on_original(original, result.prepared, cam), subject)
+    for kind, picture in (("crop", cropped), ("original", whole)):
+        encoded = heatmap.encode(picture, drawing.format, maps=result.maps)
+        path.with_name(f"{path.name}.{kind}.{drawing.format}").write_bytes(encoded)
 
 
 def _table(rows: list[dict[str, object]]) -> None:

@@ -14,7 +14,7 @@ from clarity.imaging import circle
 Grey = NDArray[np.uint8]
 
 _MIN_SUPPORT, _MIN_STEP, _MAX_UNREST = 0.55, 0.25, 0.35
-_CLEAR_SUPPORT, _CLEAR_STEP = 0.7, 0.5
+_CLEAR_SUPPORT, _CLEAR_STEP = 0.7, 0.6
 """From here on no other threshold is tried."""
 _BETTER = 1.1
 """How much better a later threshold must do: between equals a grey level of noise would choose."""
@@ -83,10 +83,14 @@ def _thresholds(light: Grey) -> Iterator[float]:
     yield max(3.0, float(otsu) / 2)
 
 
-def _levels(grey: Grey, *shares: float) -> list[int]:
-    """Percentiles of 8-bit values, from their histogram."""
-    below = cv2.calcHist([np.ascontiguousarray(grey)], [0], None, [256], [0, 256]).cumsum()
-    return [int(level) for level in np.searchsorted(below, np.array(shares) * grey.size)]
+def _levels(grey: Grey, *shares: float) -> list[float]:
+    """Percentiles of 8-bit values, from their histogram, between levels: else noise would move them by a whole one."""
+    count = cv2.calcHist([np.ascontiguousarray(grey)], [0], None, [256], [0, 256]).ravel()
+    below = count.cumsum()
+    wanted = np.array(shares) * grey.size
+    level = np.searchsorted(below, wanted)
+    found: list[float] = (level + 0.5 - (below[level] - wanted) / count[level]).tolist()
+    return found
 
 
 def _outline(light: Grey, threshold: float) -> circle.Points:
@@ -109,13 +113,12 @@ def _ends(along: NDArray[np.int32], lines: NDArray[np.int32], light: Grey, thres
 
     Between pixels, by their grey levels: else one level of noise would move an end by a pixel.
     """
-    count, length = light.shape
-    first, last = np.full(count, length), np.full(count, -1)
-    np.minimum.at(first, lines, along)
-    np.maximum.at(last, lines, along)
-    line = np.flatnonzero(last >= 0)
-    ends, line = np.concatenate([first[line], last[line]]), np.concatenate([line, line])
-    outwards = np.repeat((-1, 1), len(line) // 2)
+    length = light.shape[1]
+    places = np.sort(lines * length + along)  # sorted, a line's first and last lie at the borders to its neighbours
+    new = np.flatnonzero(np.diff(places // length, prepend=-1))
+    old = np.append(new[1:], len(places)) - 1
+    line, ends = np.divmod(places[np.concatenate([new, old])], length)
+    outwards = np.repeat((-1, 1), len(new))
     inner = light[line, ends].astype(np.float64)
     outer = light[line, np.minimum(np.maximum(ends + outwards, 0), length - 1)]
     beyond = np.minimum((inner - threshold) / np.maximum(inner - outer, 1), 1)

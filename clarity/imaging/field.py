@@ -29,7 +29,9 @@ def find_field(image: Image) -> Field:
 def in_view(view: View) -> Field:
     """The same in a photograph that may be decoded at a fraction; the circle is in pixels of the original."""
     small = coarsened(view, coarsest(max(view.width, view.height), _THUMBNAIL))
-    red, green, blue = cv2.split(small.image)
+    # A JPEG's last pixels may be only part picture; at full size they would not be there.
+    whole_rows, whole_columns = (view.height - view.top) // small.factor, (view.width - view.left) // small.factor
+    red, green, blue = cv2.split(small.image[:whole_rows, :whole_columns])
     light, shade = cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue)
     rows, columns = _within_border(light)
     found = disc.search(light[rows, columns], shade[rows, columns])
@@ -60,7 +62,8 @@ def _within_border(light: disc.Grey) -> tuple[slice, slice]:
 
 def _plain(light: disc.Grey) -> int:
     """How many rows from the first are of one tone, brighter than the dark around a field of view."""
-    if not _one_tone(light[:3]).any():
+    edge = light[:3]
+    if edge.max() <= _DARK_FRAME or not _one_tone(edge).any():  # most are dark, and sorting would say so slower
         return 0
     plain = _one_tone(light)
     start = int(plain.argmax())

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +18,15 @@ from clarity.imaging.tensor import to_tensor
 from clarity.inference import decision, heatmap
 from clarity.inference.bundle import Bundle
 from clarity.inference.engine import Engine
+from clarity.inference.heatmap import Subject
 from clarity.inference.legend import with_legend
 from clarity.inference.processor import cores
 from clarity.inference.scores import Scores
 from clarity.records import Image, Prediction, Prepared, Quality
 
 log = logging.getLogger(__name__)
+Wanted = Subject | Literal["predicted"]
+"""Which heatmap a caller asks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +39,23 @@ class Graded:
     maps: NDArray[np.float32] | None
     """(5, h, w), evidence by grade; see ``heatmap``."""
 
-    @property
-    def cam(self) -> NDArray[np.float32] | None:
-        """(h, w) in 0..1 for the predicted grade."""
-        if self.prediction is None or self.maps is None:
+    def subject(self, wanted: Wanted = "predicted") -> Subject | None:
+        """What a heatmap that is asked for speaks for: the predicted grade by its number; None where ungradable."""
+        if self.prediction is None:
             return None
-        return heatmap.heatmap(self.maps, self.prediction.grade)
+        return self.prediction.grade if wanted == "predicted" else wanted
 
-    def overlay(self, size: int | None = None) -> Image | None:
+    def cam(self, wanted: Wanted = "predicted") -> NDArray[np.float32] | None:
+        """(h, w) in 0..1 for what was asked for; None where ungradable. Raises InferenceError for an unknown grade."""
+        subject = self.subject(wanted)
+        return None if subject is None or self.maps is None else heatmap.heatmap(self.maps, subject)
+
+    def overlay(self, size: int | None = None, wanted: Wanted = "predicted") -> Image | None:
         """The heatmap on the prepared square with its legend, RGB; None where ungradable."""
-        if self.prediction is None or self.cam is None:
+        subject, cam = self.subject(wanted), self.cam(wanted)
+        if subject is None or cam is None:
             return None
-        return with_legend(heatmap.on_prepared(self.prepared, self.cam, size), self.prediction.grade)
+        return with_legend(heatmap.on_prepared(self.prepared, cam, size), subject)
 
 
 class Grader:

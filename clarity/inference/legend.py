@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from clarity import grades
-from clarity.inference.heatmap import overlay
+from clarity.inference.heatmap import Subject, overlay
 from clarity.records import Image
 
 _STATEMENT = ("decision support in development,", "not a medical device")
@@ -12,10 +12,10 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _GROUND, _INK = 24, (225, 225, 225)
 
 
-def with_legend(image: Image, grade: int) -> Image:
+def with_legend(image: Image, subject: Subject) -> Image:
     """``image`` (H, W, 3) RGB with a strip below it, (H + h, W, 3); below 400 pixels the sentences are broken."""
     width = image.shape[1]
-    lines = ["evidence, none to most:", f"grade {grade}, {grades.name(grade)}"]
+    lines = ["evidence, none to most:", _named(subject)]
     if width >= 400:
         lines = [f"{lines[0]} {lines[1]}", " ".join(_STATEMENT)]
     else:
@@ -30,3 +30,9 @@ def with_legend(image: Image, grade: int) -> Image:
         at = (margin, margin + len(scale) + round((number + 0.85) * height))
         cv2.putText(strip, text, at, _FONT, size, _INK, 1, cv2.LINE_AA)
     return np.concatenate([image, strip])
+
+
+def _named(subject: Subject) -> str:
+    if subject == "referable":
+        return f"grades {grades.REFERABLE_FROM} to {grades.GRADES[-1]}, referable"
+    return f"grade {subject}, {grades.name(subject)}"

@@ -94,7 +94,7 @@ def _draw(capture: Capture, graded: Graded | ClarityError, overlay_size: int | N
     if graded.prediction is None or picture is None:
         return _Drawn(Finding(capture.sha256, "ungradable", graded.quality.reasons, graded.quality.score))
     finding = Finding(capture.sha256, "scored", (), graded.quality.score, graded.prediction)
-    return _Drawn(finding, heatmap.encode(picture))
+    return _Drawn(finding, heatmap.encode(picture, maps=graded.maps))
 
 
 def _store(objects: Objects, drawn: _Drawn, by: ScoredBy) -> Finding | Failed:

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from clarity.errors import ClarityError, ObjectMissing
 from clarity.inference import heatmap
 from clarity.inference.grader import Grader
+from clarity.records import Capture
 from clarity.storage import database, keys, leases, quarantine, runs, scans, tables
 from clarity.storage.objects import Objects
 from clarity.storage.quarantine import Refused
@@ -114,14 +115,21 @@ def _make_again(
         captures = scans.captures(session, shas)
     for capture in captures:
         try:
-            (graded,) = grader_of(by).grade([objects.get(capture.key)])
-            picture = None if isinstance(graded, ClarityError) else graded.overlay()
-            if picture is None:
-                raise ObjectMissing("no overlay comes of it any more")
-            objects.put(keys.heatmap_key(by.model, by.version, capture.sha256), heatmap.encode(picture), "image/png")
+            _put_overlay(grader_of(by), objects, by, capture)
             done.overlays_made += 1
         except ClarityError as error:
             done.failures.append(f"overlay of {capture.sha256[:12]}… by {by.model} {by.version}: {error}")
+
+
+def _put_overlay(grader: Grader, objects: Objects, by: ScoredBy, capture: Capture) -> None:
+    (graded,) = grader.grade([objects.get(capture.key)])
+    if isinstance(graded, ClarityError):
+        raise graded
+    picture = graded.overlay()
+    if picture is None:
+        raise ObjectMissing("no overlay comes of it any more")
+    overlay = heatmap.encode(picture, maps=graded.maps)
+    objects.put(keys.heatmap_key(by.model, by.version, capture.sha256), overlay, "image/png")
 
 
 def opens(objects: Objects, key: str) -> bool:

@@ -10,6 +10,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from clarity.cli import serve
+from clarity.inference import heatmap
 from serving.schemas import STATEMENT, Answer
 from tests import tiny
 
@@ -84,3 +85,19 @@ def test_photographs_of_one_name_keep_their_own_overlays(bundle: Path, tmp_path:
         (tmp_path / folder / "eye.jpg").write_bytes(tiny.jpeg(tiny.eye(seed=seed)))
     run(bundle, "--overlays", str(tmp_path / "out"), str(tmp_path / "a/eye.jpg"), str(tmp_path / "b/eye.jpg"))
     assert len(list((tmp_path / "out").iterdir())) == 4
+
+
+def test_the_overlays_explain_what_was_asked_for_and_carry_their_numbers(
+    bundle: Path, photographs: list[str], tmp_path: Path
+) -> None:
+    asked = ["--json", "--heatmap", "referable", "--format", "webp", "--overlays", str(tmp_path / "out")]
+    (row,) = json.loads(run(bundle, *asked, photographs[0]).stdout)
+    assert row["heatmap"]["subject"] == "referable" and row["heatmap"]["media_type"] == "image/webp"
+    kept = [heatmap.numbers((tmp_path / f"out/good.{kind}.webp").read_bytes()) for kind in ("crop", "original")]
+    np.testing.assert_array_equal(kept[0], kept[1])
+    np.testing.assert_allclose(row["heatmap"]["cells"], heatmap.evidence(kept[0], "referable"), atol=2e-2, rtol=2e-3)
+
+
+def test_an_unknown_class_or_kind_of_file_is_refused(bundle: Path, photographs: list[str]) -> None:
+    assert run(bundle, "--heatmap", "5", photographs[0]).exit_code == 2
+    assert run(bundle, "--format", "gif", photographs[0]).exit_code == 2

@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy import select
 
 from clarity.errors import InferenceError, StorageError
+from clarity.inference import heatmap
 from clarity.inference.bundle import Bundle
 from clarity.inference.engine import Engine as InferenceEngine
-from clarity.inference.grader import Grader
+from clarity.inference.grader import Graded, Grader
 from clarity.inference.scores import Scores
 from clarity.records import Tensor
 from clarity.screening import score
@@ -61,8 +62,12 @@ def test_both_eyes_of_a_patient_become_scans_predictions_overlays_and_one_outcom
     assert night.objects.get(scan.key) == EYES[0]
     assert scan.key == keys.capture_key(keys.sha256(EYES[0]), ".jpg")
     assert sum(prediction.probabilities) == pytest.approx(1)
-    overlay = cv2.imdecode(np.frombuffer(night.objects.get(prediction.heatmap_key), np.uint8), cv2.IMREAD_COLOR)
+    stored = night.objects.get(prediction.heatmap_key)
+    overlay = cv2.imdecode(np.frombuffer(stored, np.uint8), cv2.IMREAD_COLOR)
     assert overlay.shape[1] == 128
+    (again,) = night.grader.grade([EYES[0]])
+    assert isinstance(again, Graded)
+    np.testing.assert_allclose(heatmap.numbers(stored), again.maps, atol=1e-3, rtol=2e-3)
     assert "P1" not in prediction.heatmap_key
 
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image as PillowImage
 
 from clarity import grades
+from clarity.inference import heatmap
 from clarity.inference.bundle import Bundle
 from clarity.inference.engine import Engine
 from clarity.inference.grader import Graded, Grader
@@ -97,6 +98,29 @@ def test_the_heatmap_is_a_picture_without_metadata(live: Live) -> None:
     with PillowImage.open(io.BytesIO(data)) as picture:
         assert (picture.format, picture.size) == ("PNG", (drawn["width"], drawn["height"]))
         assert picture.info == {} and not picture.getexif()
+
+
+@pytest.mark.parametrize("subject", [0, 4, "referable"])
+@pytest.mark.parametrize("format", ["png", "webp"])
+def test_the_caller_chooses_what_the_heatmap_explains_and_its_kind_of_file(
+    live: Live, subject: int | str, format: str
+) -> None:
+    plain = live.predict(EYE).json()
+    answer = live.predict(EYE, params={"heatmap": subject, "format": format}).json()
+    drawn = Answer.model_validate(answer).heatmap
+    assert drawn is not None and (drawn.subject, drawn.media_type) == (subject, f"image/{format}")
+    assert answer["grade"] == plain["grade"], "what is explained does not change what is found"
+    data = base64.b64decode(drawn.data, validate=True)
+    with PillowImage.open(io.BytesIO(data)) as picture:
+        assert (picture.format, picture.size) == (format.upper(), (drawn.width, drawn.height))
+    wanted = heatmap.evidence(heatmap.numbers(data), drawn.subject)
+    np.testing.assert_allclose(drawn.cells, wanted, atol=2e-2, rtol=2e-3)
+
+
+@pytest.mark.parametrize("asked", [{"heatmap": "5"}, {"heatmap": "worst"}, {"heatmap": ""}, {"format": "gif"}])
+def test_an_unknown_class_or_kind_of_file_is_a_problem(live: Live, asked: dict[str, str]) -> None:
+    problem = refused(live.predict(EYE, params=asked), 422, "invalid_parameter")
+    assert problem.detail.startswith(next(iter(asked)))
 
 
 def test_an_ungradable_photograph_has_no_grade_and_is_never_no_dr(live: Live) -> None:

@@ -8,10 +8,12 @@ import pytest
 
 from clarity.errors import ImageTooLarge, InferenceError, UnreadableImage
 from clarity.imaging import fingerprint, prepare
+from clarity.inference import heatmap
 from clarity.inference.abstention import Abstention
 from clarity.inference.bundle import Bundle
 from clarity.inference.engine import Engine
 from clarity.inference.grader import Graded, Grader
+from clarity.inference.heatmap import Subject
 from clarity.inference.scores import Scores
 from clarity.records import Tensor
 from tests import tiny
@@ -43,7 +45,7 @@ def test_a_photograph_becomes_a_prediction_with_its_lineage(grader: Grader) -> N
     assert graded.prediction.model_version == "7"
     assert graded.prediction.fingerprint == fingerprint(tiny.IMAGING)
     assert graded.maps is not None and graded.maps.shape[0] == 5
-    assert graded.cam is not None and 0 <= graded.cam.min() <= graded.cam.max() <= 1
+    assert (cam := graded.cam()) is not None and 0 <= cam.min() <= cam.max() <= 1
     overlay = graded.overlay(256)
     assert overlay is not None and overlay.shape[1] == 256
 
@@ -84,8 +86,21 @@ def test_bad_photographs_among_good_ones_cost_themselves_alone_and_keep_their_pl
 def test_an_ungradable_photograph_has_reasons_and_no_grade_and_no_heatmap(grader: Grader) -> None:
     (graded,) = grader.grade([BLANK])
     assert isinstance(graded, Graded)
-    assert graded.prediction is None and graded.maps is None and graded.cam is None and graded.overlay() is None
+    assert graded.prediction is None and graded.maps is None and graded.cam() is None and graded.overlay() is None
     assert not graded.quality.gradable and graded.quality.reasons
+
+
+def test_the_heatmap_explains_what_the_caller_asks_for_and_its_legend_says_so(grader: Grader) -> None:
+    (graded,) = grader.grade(GOOD[:1])
+    assert isinstance(graded, Graded) and graded.prediction is not None and graded.maps is not None
+    for wanted in (*range(5), "referable"):
+        subject: Subject = wanted  # type: ignore[assignment]
+        np.testing.assert_array_equal(graded.cam(subject), heatmap.heatmap(graded.maps, subject))
+    np.testing.assert_array_equal(graded.overlay(224), graded.overlay(224, graded.prediction.grade))
+    legends = {np.asarray(graded.overlay(512, grade))[512:].tobytes() for grade in (*range(5), "referable")}  # type: ignore[arg-type]
+    assert len(legends) == 6
+    with pytest.raises(InferenceError, match="ICDR grade"):
+        graded.overlay(224, 5)
 
 
 def test_no_photographs_give_no_results(grader: Grader) -> None:

@@ -1,5 +1,6 @@
 """Class activation maps: equal to Grad-CAM, and drawn where they belong."""
 
+import io
 from pathlib import Path
 
 import cv2
@@ -9,7 +10,7 @@ import torch
 from PIL import Image as PillowImage
 
 from clarity.errors import InferenceError
-from clarity.imaging import prepare_image
+from clarity.imaging import decode, prepare_image
 from clarity.inference import export, heatmap, legend
 from clarity.inference.network import bare
 from clarity.records import Crop, Field, Prepared, Quality
@@ -128,9 +129,10 @@ def test_drawing_changes_neither_the_photograph_nor_the_map() -> None:
         np.testing.assert_array_equal(was, now)
 
 
+@pytest.mark.parametrize("subject", [4, "referable"])
 @pytest.mark.parametrize("width", [96, 224, 399, 400, 512, 1024])
-def test_the_legend_fits_below_a_picture_of_any_size(width: int) -> None:
-    picture = legend.with_legend(np.zeros((width, width, 3), np.uint8), 4)
+def test_the_legend_fits_below_a_picture_of_any_size(width: int, subject: heatmap.Subject) -> None:
+    picture = legend.with_legend(np.zeros((width, width, 3), np.uint8), subject)
     assert picture.shape[1] == width and width < picture.shape[0] <= width + 130
     if width >= 224:
         assert (picture[width:, -3:] == picture[width, 0]).all(), "text runs to the very edge"
@@ -148,6 +150,61 @@ def test_a_picture_is_a_png_of_the_same_pixels_with_nothing_else_in_it(tmp_path:
     with PillowImage.open(tmp_path / "p.png") as opened:
         assert opened.format == "PNG" and opened.info == {} and not opened.getexif()
         np.testing.assert_array_equal(np.asarray(opened), picture)
+
+
+MAPS = np.random.default_rng(5).normal(0, 8, (5, 12, 12)).astype(np.float32)
+
+
+@pytest.mark.parametrize("format", ["png", "webp"])
+@pytest.mark.parametrize("shape", [(64, 48), (63, 47)])
+def test_an_overlay_carries_its_numbers_and_every_reader_still_sees_the_same_pixels(
+    format: heatmap.Format, shape: tuple[int, int]
+) -> None:
+    picture = tiny.eye(*shape)
+    plain, carrying = heatmap.encode(picture, format), heatmap.encode(picture, format, maps=MAPS)
+    np.testing.assert_allclose(heatmap.numbers(carrying), MAPS, rtol=1e-3)
+    assert heatmap.numbers(carrying).shape == MAPS.shape
+    for flags in (cv2.IMREAD_COLOR, cv2.IMREAD_UNCHANGED):
+        seen = [cv2.imdecode(np.frombuffer(data, np.uint8), flags) for data in (plain, carrying)]
+        np.testing.assert_array_equal(seen[0], seen[1])
+    opened = [PillowImage.open(io.BytesIO(data)) for data in (plain, carrying)]
+    np.testing.assert_array_equal(np.asarray(opened[0].convert("RGB")), np.asarray(opened[1].convert("RGB")))
+    assert opened[1].format == format.upper() and not opened[1].getexif()
+    assert decode(carrying, tiny.IMAGING).shape == picture.shape, "Clarity's own reader of headers refuses it"
+
+
+def test_a_webp_overlay_is_close_to_the_picture_and_an_eighth_of_its_png() -> None:
+    picture = tiny.eye(512, 512)
+    packed = heatmap.encode(picture, "webp")
+    seen = cv2.cvtColor(cv2.imdecode(np.frombuffer(packed, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    assert np.abs(seen.astype(int) - picture).mean() < 4
+    assert len(packed) < len(heatmap.encode(picture)) / 4
+
+
+@pytest.mark.parametrize("format", ["png", "webp"])
+def test_a_file_without_numbers_or_with_damaged_ones_says_so(format: heatmap.Format) -> None:
+    picture = tiny.eye(64, 48)
+    with pytest.raises(InferenceError, match="carries no numbers"):
+        heatmap.numbers(heatmap.encode(picture, format))
+    carrying = heatmap.encode(picture, format, maps=MAPS)
+    at = carrying.index(b"caMP")
+    with pytest.raises(InferenceError, match="damaged"):
+        heatmap.numbers(carrying[: at + 20])
+    with pytest.raises(InferenceError, match="no numbers"):
+        heatmap.numbers(b"a text")
+
+
+def test_a_png_whose_numbers_were_changed_is_not_believed() -> None:
+    carrying = bytearray(heatmap.encode(tiny.eye(64, 48), maps=MAPS))
+    carrying[carrying.index(b"caMP") + 40] ^= 1
+    with pytest.raises(InferenceError, match="damaged"):
+        heatmap.numbers(bytes(carrying))
+
+
+@pytest.mark.parametrize("maps", [MAPS * 1e6, MAPS * np.nan, MAPS[0]])
+def test_numbers_that_cannot_be_kept_are_refused(maps: np.ndarray) -> None:
+    with pytest.raises(InferenceError, match="float16"):
+        heatmap.encode(tiny.eye(64, 48), maps=maps)
 
 
 def test_the_referable_map_is_grad_cam_of_the_summed_logits() -> None:

@@ -1,0 +1,79 @@
+"""A new process of the kind that screens and serves: how long until its first answer, and how much memory it holds.
+
+``python -m clarity.bench.fresh BUNDLE PHOTOGRAPH PRECISION`` is that process: it loads a bundle, grades one photograph
+with its heatmap, and prints what it holds as JSON.
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from clarity.bench.rows import Row
+from clarity.errors import InferenceError
+
+START_S, RESIDENT_MB = 2.0, 600.0
+_MOST, _PATIENCE_S = 5, 120.0
+
+
+def rows(bundle: Path, photograph: Path, precisions: Sequence[str], repeats: int) -> list[Row]:
+    """``inference.start_s``: from the start of the process to its answer, with Python's own start and all imports;
+    ``inference.resident_mb``: what it holds then. Of the precision that takes most. Raises InferenceError where the
+    process fails.
+    """
+    seconds: dict[str, list[float]] = {precision: [] for precision in precisions}
+    memory: dict[str, dict[str, float]] = {}
+    for _ in range(min(repeats, _MOST)):
+        for precision in precisions:
+            started = time.perf_counter()
+            memory[precision] = _answered(bundle, photograph, precision)
+            seconds[precision].append(time.perf_counter() - started)
+    medians = {precision: statistics.median(values) for precision, values in seconds.items()}
+    held = {precision: figures["resident_mb"] for precision, figures in memory.items()}
+    peaks = {f"{precision}_peak": figures["peak_mb"] for precision, figures in memory.items()}
+    return [
+        Row("inference.start_s", max(medians.values()), "s", START_S, more_is_better=False, detail=medians),
+        Row("inference.resident_mb", max(held.values()), "MB", RESIDENT_MB, more_is_better=False, detail=held | peaks),
+    ]
+
+
+def _answered(bundle: Path, photograph: Path, precision: str) -> dict[str, float]:
+    command = [sys.executable, "-m", "clarity.bench.fresh", str(bundle), str(photograph), precision]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE_S)
+    if done.returncode:
+        raise InferenceError(f"fresh process at {precision}: ended with {done.returncode}, {done.stderr[-300:]}")
+    said: dict[str, float] = json.loads(done.stdout)
+    return said
+
+
+def _main(bundle: str, photograph: str, precision: str) -> None:
+    from clarity.inference import heatmap
+    from clarity.inference.bundle import Bundle
+    from clarity.inference.engine import Engine
+    from clarity.inference.grader import Graded, Grader
+
+    loaded = Bundle.load(Path(bundle))
+    with Grader(loaded, Engine.load(loaded, precision=precision), "bench") as grader:  # type: ignore[arg-type]
+        (graded,) = grader.grade([Path(photograph).read_bytes()])
+    picture = graded.overlay(512) if isinstance(graded, Graded) else None
+    if picture is None:
+        raise InferenceError(f"{photograph}: not graded, {graded}")
+    heatmap.encode(picture)
+    _say()
+
+
+def _say() -> None:
+    import resource
+
+    import psutil
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    figures = {"resident_mb": psutil.Process().memory_info().rss / 1e6, "peak_mb": peak / 1e6}
+    sys.stdout.write(json.dumps({name: round(value, 1) for name, value in figures.items()}) + "\n")
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])
