@@ -98,6 +98,14 @@ class ScreeningIncomplete(ClarityError):
     """A part of a night failed for a reason that is not a photograph's; what failed is tried again by the next run."""
 
 
+class RepairIncomplete(ClarityError):
+    """Something that a dead night left could not be mended; what could be was."""
+
+
+class DrillError(ClarityError):
+    """A fault drill could not be carried out, or found what must not be."""
+
+
 class ReviewError(ClarityError):
     """A review of a capture that is not known or that no model has judged, or one that decides nothing."""
 

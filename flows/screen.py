@@ -1,9 +1,14 @@
 """A night of screening: what happens when. How it happens is ``clarity.screening``; delete this file and that remains.
 
 champion -> lock of the night -> inbox, chunk by chunk -> waiting visits, batch by batch -> report
+One night uses one model version: the champion of its beginning, whatever is promoted meanwhile.
 """
 
-from collections import Counter
+import contextlib
+import itertools
+import time
+from collections import defaultdict
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -16,6 +21,7 @@ from clarity import params as parameters
 from clarity.errors import AlreadyRunning, ClarityError, ScreeningIncomplete, StorageError, StorageUnavailable
 from clarity.params import Params
 from clarity.screening import report
+from clarity.screening.score import Work
 from clarity.settings import Settings
 from clarity.storage.lock import NightLock
 from flows import screening_steps as steps
@@ -29,17 +35,22 @@ _CHUNK = 64
 
 
 @flow(name="screen")
-def screen(configuration: list[str] = CONFIGURATION, run_id: str | None = None) -> dict[str, Any]:
+def screen(
+    configuration: list[str] = CONFIGURATION, run_id: str | None = None, rescore: bool = False
+) -> dict[str, Any]:
     """Grade what came in, explain it, write results and outcomes. Again, it changes nothing.
 
-    ``configuration``: files below the project's folder, later ones on top. Returns the summary of the run. Raises
-    NoChampion and AlreadyRunning before anything is touched, ScreeningIncomplete where a part failed after retries.
+    ``configuration``: files below the project's folder, later ones on top. ``rescore``: instead of the inbox, score
+    with the champion what earlier model versions scored; their predictions stay beside the new ones.
+
+    Returns the summary of the run. Raises NoChampion and AlreadyRunning before anything is touched,
+    ScreeningIncomplete where a part failed after retries.
     """
     settings = Settings.load()
     params = parameters.load(*(settings.project / name for name in configuration))
     run_id = run_id or f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid4().hex[:6]}"
     champion = _step(steps.find_champion, "champion", params)(params.model.name)
-    night = _Night(run_id, champion, params)
+    night = _Night(run_id, champion, params, rescore)
     engine = steps.engine_of(settings.need("database_url"))
     try:
         with NightLock(engine) as lock:
@@ -54,17 +65,44 @@ def screen(configuration: list[str] = CONFIGURATION, run_id: str | None = None) 
 class _Night:
     """What a run has done so far."""
 
-    def __init__(self, run_id: str, champion: Champion, params: Params) -> None:
-        self.run_id, self.champion, self.params = run_id, champion, params
-        self.tally: Counter[str] = Counter()
+    def __init__(self, run_id: str, champion: Champion, params: Params, rescore: bool) -> None:
+        self.run_id, self.champion, self.params, self.rescore = run_id, champion, params, rescore
+        self.failed = 0
         self.errors: list[str] = []
+        self.seconds: dict[str, float] = defaultdict(float)
+        self._chunks = itertools.count(1)
+
+    def work(self) -> Work:
+        """The next chunk of this night, by a name that its retries keep."""
+        return Work(
+            run_id=self.run_id,
+            chunk=f"{self.run_id}:{next(self._chunks)}",
+            lease_s=self.params.screening.lease_s,
+            max_attempts=self.params.screening.max_attempts,
+            overlay_size=self.params.screening.overlay_size,
+            rescore=self.rescore,
+        )
+
+    def step(self, function: Any, name: str, *arguments: object) -> Any:
+        """Run a step with its retries, and add to its time."""
+        with self._timed(name):
+            return _step(function, name, self.params)(*arguments)
+
+    @contextlib.contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] += time.monotonic() - began
 
     def attempt(self, function: Any, name: str, *arguments: object) -> Any:
         """Run a step with its retries; a failure of this part alone is noted and gives None.
 
         Where a service stays away after all retries nothing else would work either: that is raised.
         """
-        state = _step(function, name, self.params)(*arguments, return_state=True)
+        with self._timed(name):
+            state = _step(function, name, self.params)(*arguments, return_state=True)
         if state.is_completed():
             return state.result()
         error = state.result(raise_on_failure=False)
@@ -75,9 +113,10 @@ class _Night:
 
 
 def _work(night: _Night, lock: NightLock) -> report.Summary:
-    _step(steps.begin, "begin", night.params)(night.run_id, night.champion.by)
+    night.step(steps.begin, "begin", night.run_id, night.champion.by, "rescore" if night.rescore else "night")
     try:
-        _take_in(night, lock)
+        if not night.rescore:
+            _take_in(night, lock)
         _score(night, lock)
     except (StorageError, AlreadyRunning) as error:
         night.errors.append(f"stopped: {error}")
@@ -87,38 +126,31 @@ def _work(night: _Night, lock: NightLock) -> report.Summary:
 def _take_in(night: _Night, lock: NightLock) -> None:
     after: str | None = ""
     while after is not None:
-        found, after = _step(steps.look, "look", night.params)(night.params.screening.inbox, after)
+        found, after = night.step(steps.look, "look", night.params.screening.inbox, after)
         for chunk in _chunks(found, _CHUNK):
             lock.confirm(patience_s=_DELAYS_S[: night.params.screening.batch_retries])
-            done = night.attempt(steps.register, "register", chunk, night.params.imaging.max_bytes, night.run_id)
-            if done is not None:
-                night.tally.update(registered=done.registered, quarantined=done.quarantined)
+            night.attempt(steps.register, "register", chunk, night.params.imaging.max_bytes, night.run_id)
 
 
 def _score(night: _Night, lock: NightLock) -> None:
     by, params = night.champion.by, night.params.screening
-    shas, after = _step(steps.waiting, "waiting", night.params)(by, None)
+    shas, after = night.step(steps.waiting, "waiting", by, None, night.rescore)
     while after is not None:
         for batch in _chunks(shas, params.batch_size):
             lock.confirm(patience_s=_DELAYS_S[: params.batch_retries])
-            done = night.attempt(steps.score_batch, "score", batch, night.champion, params, night.run_id)
-            if done is not None:
-                night.errors += done.errors
-                night.tally.update(
-                    scored=done.scored, ungradable=done.ungradable, quarantined=done.quarantined, failed=done.failed
-                )
-            else:
-                night.tally.update(failed=len(batch))
-        shas, after = _step(steps.waiting, "waiting", night.params)(by, after)
+            done = night.attempt(steps.score_batch, "score", batch, night.champion, night.work(), params.policy)
+            night.failed += done.failed if done else len(batch)
+            night.errors += done.errors if done else ()
+        shas, after = night.step(steps.waiting, "waiting", by, after, night.rescore)
 
 
 def _close(night: _Night) -> report.Summary:
     """Report, then close the run's row; where the services stay away, say what came first."""
-    arguments = (night.run_id, night.champion.by, dict(night.tally))
+    arguments = (night.run_id, night.champion.by, night.failed)
     try:
-        summary: report.Summary = _step(steps.finish, "finish", night.params)(*arguments, night.errors)
+        summary: report.Summary = night.step(steps.finish, "finish", *arguments, night.errors)
         if night.attempt(steps.publish, "publish", summary) is None and len(night.errors) > len(summary.errors):
-            summary = _step(steps.finish, "finish", night.params)(*arguments, night.errors)
+            summary = night.step(steps.finish, "finish", *arguments, night.errors)
     except StorageError as error:
         first = night.errors[0] if night.errors else str(error)
         raise ScreeningIncomplete(f"screening {night.run_id}: {first}; run it again when that is mended") from None

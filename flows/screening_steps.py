@@ -10,15 +10,16 @@ from sqlalchemy import Engine
 from clarity.inference.bundle import Bundle
 from clarity.inference.engine import Engine as InferenceEngine
 from clarity.inference.grader import Grader
-from clarity.params import ScreeningParams
+from clarity.params import Params
 from clarity.registry.models import Registry
-from clarity.screening import inbox, policy, report, score
+from clarity.screening import inbox, policy, repair, report, score
 from clarity.screening.attribution import Attributions
 from clarity.screening.policy import Policy
 from clarity.settings import Settings
-from clarity.storage import database, runs, scans
+from clarity.storage import database, leases, results, runs, scans
+from clarity.storage.lock import NightLock
 from clarity.storage.objects import Objects
-from clarity.storage.results import ScoredBy
+from clarity.storage.scans import ScoredBy
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +39,19 @@ def find_champion(name: str) -> Champion:
     return Champion(ScoredBy(ref.name, ref.version, bundle.spec.fingerprint), str(bundle.path))
 
 
-def begin(run_id: str, by: ScoredBy) -> int:
-    """Open the run; returns how many runs had died before it."""
+def begin(run_id: str, by: ScoredBy, kind: str) -> int:
+    """Open the run, end the leases of workers that died with earlier ones; returns how many runs had died."""
     with database.session(services()[0]) as session:
-        return runs.start(session, run_id, by)
+        dead = runs.start(session, run_id, by, kind=kind)
+        leases.expire_others(session, run_id)
+        leases.remove_finished(session)
+    return dead
+
+
+def open_run(run_id: str, by: ScoredBy) -> None:
+    """Open a run beside others; for a worker alone."""
+    with database.session(services()[0]) as session:
+        runs.open_run(session, run_id, by)
 
 
 def look(prefix: str, after: str) -> tuple[list[inbox.Found], str | None]:
@@ -57,28 +67,37 @@ def register(found: list[inbox.Found], max_bytes: int, run_id: str) -> inbox.Reg
     return inbox.register(objects, engine, found, attributions, max_bytes=max_bytes, run_id=run_id)
 
 
-def waiting(by: ScoredBy, after: scans.Visit | None) -> tuple[list[str], scans.Visit | None]:
+def waiting(by: ScoredBy, after: scans.Visit | None, rescore: bool) -> tuple[list[str], scans.Visit | None]:
     """Photographs of the next visits with something to score, and the visit to go on from."""
     with database.session(services()[0]) as session:
-        visits = scans.waiting_visits(session, after=after)
-        shas = scans.unscored(session, visits, by.model, by.version, by.fingerprint) if visits else []
+        if rescore:
+            visits = scans.visits_before(session, by, after=after)
+        else:
+            visits = scans.waiting_visits(session, after=after)
+        shas = scans.unscored(session, visits, by) if visits else []
     return shas, visits[-1] if visits else None
 
 
-def score_batch(shas: list[str], champion: Champion, screening: ScreeningParams, run_id: str) -> score.Batch:
-    """Grade a batch and write everything that follows from it."""
+def score_batch(shas: list[str], champion: Champion, work: score.Work, policy_name: str) -> score.Batch:
+    """Grade a chunk and write everything that follows from it."""
     engine, objects = services()
     grader = _grader(champion.bundle, champion.by.version)
-    return score.score_batch(
-        grader,
-        objects,
-        engine,
-        shas,
-        by=champion.by,
-        run_id=run_id,
-        overlay_size=screening.overlay_size,
-        policy=_policy(screening.policy),
-    )
+    return score.score_batch(grader, objects, engine, shas, by=champion.by, work=work, policy=_policy(policy_name))
+
+
+def mend(params: Params) -> repair.Repaired:
+    """Take in the inbox and bring store and rows to say the same again, while no night runs.
+
+    Raises AlreadyRunning, StorageError.
+    """
+    engine, objects = services()
+    with NightLock(engine):
+        after: str | None = ""
+        while after is not None:
+            found, after = inbox.waiting(objects, engine, params.screening.inbox, after=after)
+            attributions = Attributions(objects, now=datetime.now(UTC))
+            inbox.register(objects, engine, found, attributions, max_bytes=params.imaging.max_bytes, run_id=None)
+        return repair.repair(engine, objects, _grader_of)
 
 
 def publish(summary: report.Summary) -> None:
@@ -87,10 +106,12 @@ def publish(summary: report.Summary) -> None:
     report.write(objects, engine, summary)
 
 
-def finish(run_id: str, by: ScoredBy, tally: dict[str, int], errors: list[str]) -> report.Summary:
-    """Close the run's row with what it counted."""
+def finish(run_id: str, by: ScoredBy, failed: int, errors: list[str]) -> report.Summary:
+    """Close the run's row with what it left in the database: true also where an answer was lost on its way."""
     status = "failed" if errors else "completed"
     engine = services()[0]
+    with database.session(engine) as session:
+        tally = results.tally_of_run(session, run_id) | {"failed": failed}
     summary = report.summarise(engine, run_id, by, tally, errors, status=status)
     with database.session(engine) as session:
         runs.finish(session, run_id, status, summary.counts(), errors[0] if errors else None)
@@ -107,6 +128,14 @@ def services() -> tuple[Engine, Objects]:
 def engine_of(url: str) -> Engine:
     """One engine a process."""
     return database.engine(url)
+
+
+def _grader_of(by: ScoredBy) -> Grader:
+    """The grader of a version that once scored."""
+    settings = Settings.load()
+    registry = Registry(settings.need("mlflow_tracking_uri"))
+    fetched = registry.fetch(registry.get(by.model, by.version), settings.home / "models")
+    return _grader(str(fetched), by.version)
 
 
 @functools.lru_cache(maxsize=1)

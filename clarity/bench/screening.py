@@ -21,7 +21,8 @@ from clarity.inference.grader import Grader
 from clarity.inference.processor import Precision, cores
 from clarity.screening import policy, score
 from clarity.screening.policy import Policy
-from clarity.storage.results import ScoredBy
+from clarity.storage import database, runs
+from clarity.storage.scans import ScoredBy
 
 _NUMBER, _MOST, _CALIBRATION = 48, 5, 32
 _OVERLAY = 224
@@ -62,9 +63,10 @@ class _Lane:
         self.version += 1
         by = ScoredBy("bench", f"{self.name}-{self.version}", self.grader.bundle.spec.fingerprint)
         shas, place = [capture.sha256 for capture in self.place.captures], self.place
-        return score.score_batch(
-            self.grader, place.objects, place.engine, shas, by=by, run_id=None, overlay_size=_OVERLAY, policy=_policy()
-        )
+        work = score.Work(f"{self.name}-{self.version}", "all", overlay_size=_OVERLAY)
+        with database.session(place.engine) as session:
+            runs.start(session, work.run_id, by)
+        return score.score_batch(self.grader, place.objects, place.engine, shas, by=by, work=work, policy=_policy())
 
 
 @functools.lru_cache(maxsize=1)

@@ -85,7 +85,7 @@ def register(
     captured = [(item, result) for item, result in results if isinstance(result, Capture)]
     refused = [result for _, result in results if isinstance(result, Refused)]
     with database.session(engine) as session:
-        conflicts = scans.register(session, [capture for _, capture in captured])
+        conflicts = scans.register(session, [capture for _, capture in captured], run_id)
         taken = []
         for (item, capture), conflict in zip(captured, conflicts, strict=True):
             if conflict is None:

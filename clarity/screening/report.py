@@ -13,7 +13,7 @@ from clarity.inference import heatmap
 from clarity.screening import contact
 from clarity.storage import database, results, runs
 from clarity.storage.objects import Objects
-from clarity.storage.results import ScoredBy
+from clarity.storage.scans import ScoredBy
 
 SHOWN = 24
 """Overlays on a contact sheet."""

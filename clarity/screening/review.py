@@ -12,9 +12,8 @@ from clarity.records import Outcome
 from clarity.screening import outcome
 from clarity.screening.policy import Policy
 from clarity.storage import results, reviews, tables
-from clarity.storage.results import ScoredBy
 from clarity.storage.reviews import Review
-from clarity.storage.scans import Visit
+from clarity.storage.scans import ScoredBy, Visit
 
 _REVIEWER = re.compile(r"[\w.@+-]{1,128}")
 

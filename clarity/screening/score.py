@@ -1,44 +1,67 @@
-"""Captures in, findings out: graded by the champion, overlays to the object store, rows and outcomes to PostgreSQL.
+"""Captures in, findings out: graded by one model version, overlays to the store, rows and outcomes to PostgreSQL.
 
-Object first, row second; one transaction a batch, with the outcomes of the visits that it touches. So a batch that
-dies anywhere is as if it had not been, except for objects of the same name and content.
+A chunk is claimed for a while, worked on, and written in one transaction with the outcomes of the visits that it
+touches: object first, row second. So a chunk that dies anywhere is as if it had not been, except for objects of the
+same name and content; who claims it next finishes it.
 """
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from itertools import chain
+import contextlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
-from clarity.errors import ClarityError, InferenceError, ObjectMissing
-from clarity.inference import heatmap
-from clarity.inference.grader import Graded, Grader
+from clarity.errors import StorageError
+from clarity.inference.grader import Grader
 from clarity.records import Capture
 from clarity.screening import outcome
-from clarity.screening.ahead import ahead, together
+from clarity.screening.findings import Failed, find
 from clarity.screening.policy import Policy
-from clarity.storage import database, keys, results, runs, scans
+from clarity.storage import database, leases, results, runs, scans
 from clarity.storage.objects import Objects
-from clarity.storage.results import Finding, ScoredBy
+from clarity.storage.results import Finding
 from clarity.storage.runs import Refused
+from clarity.storage.scans import ScoredBy
 
-_PARALLEL = 8
-"""Transfers in one direction, to or from the object store, at once."""
-_TOGETHER = 4
-"""Photographs that a core takes through the network at once: more are hardly faster, and wait longer for each other."""
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a chunk is part of, and how long a worker may be silent over it."""
+
+    run_id: str
+    chunk: str
+    """Names the piece of work: sent again under the same name, it is taken over from the first worker at once."""
+    lease_s: float = 600.0
+    max_attempts: int = 5
+    overlay_size: int | None = None
+    rescore: bool = False
+    """History is scored again: scans keep their states, and an outcome is written once its whole visit is scored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What became of a batch: small numbers and sentences that may cross processes."""
+    """What became of a chunk: small numbers and sentences that may cross processes."""
 
     scored: int = 0
     ungradable: int = 0
     quarantined: int = 0
     failed: int = 0
     """Not the photograph's fault; they stay registered and are tried again by the next run."""
+    lost: int = 0
+    """Finished after their lease had gone to another worker: nothing was written of them here."""
     errors: tuple[str, ...] = ()
+
+    def __add__(self, other: "Batch") -> "Batch":
+        return Batch(
+            self.scored + other.scored,
+            self.ungradable + other.ungradable,
+            self.quarantined + other.quarantined,
+            self.failed + other.failed,
+            self.lost + other.lost,
+            self.errors + other.errors,
+        )
 
 
 def score_batch(
@@ -48,112 +71,89 @@ def score_batch(
     shas: Sequence[str],
     *,
     by: ScoredBy,
-    run_id: str | None,
-    overlay_size: int,
+    work: Work,
     policy: Policy,
 ) -> Batch:
-    """Grade these captures and write all that follows from it. Again, it changes nothing.
+    """Claim these captures, grade them and write all that follows from it. Again, it changes nothing.
 
-    Raises StorageError where PostgreSQL or the object store fails; then no row of the batch was written.
+    Captures over which a worker died before are graded one by one: one that kills its worker costs itself alone, and
+    goes to quarantine after ``work.max_attempts``. Raises StorageError where PostgreSQL or the object store fails;
+    then no row of what was at hand was written.
     """
     with database.session(engine) as session:
-        captures = scans.captures(session, shas)
-    settled = list(_settled(grader, objects, captures, by, overlay_size))
-    findings = [finding for finding in settled if isinstance(finding, Finding)]
-    _write(engine, captures, findings, by, run_id, policy)
-    errors = [str(result) for result in settled if isinstance(result, InferenceError)]
-    states = [finding.state for finding in findings]
-    return Batch(
-        scored=states.count("scored"),
-        ungradable=states.count("ungradable"),
-        quarantined=states.count("quarantined"),
-        failed=len(errors),
-        errors=tuple(errors),
-    )
-
-
-def _settled(
-    grader: Grader, objects: Objects, captures: Sequence[Capture], by: ScoredBy, overlay_size: int
-) -> Iterator[Finding | InferenceError]:
-    """Fetch, grade and store, overlapping: the cores grade while photographs come and overlays go.
-
-    Each core takes a few photographs from bytes to encoded overlays by itself, so no more threads compute than there
-    are cores; the transfers wait on the network in threads of their own.
-    """
-
-    def load(capture: Capture) -> tuple[Capture, bytes | ObjectMissing]:
-        return capture, _load(objects, capture)
-
-    def grade(group: list[tuple[Capture, bytes | ObjectMissing]]) -> list[_Drawn]:
-        results_of = _grade(grader, [data for _, data in group])
-        return [_draw(capture, graded, overlay_size) for (capture, _), graded in zip(group, results_of, strict=True)]
-
-    with (
-        ThreadPoolExecutor(_PARALLEL, thread_name_prefix="fetch") as fetch,
-        ThreadPoolExecutor(grader.lanes, thread_name_prefix="grade") as work,
-        ThreadPoolExecutor(_PARALLEL, thread_name_prefix="store") as store,
-    ):
-        loaded = ahead(fetch, load, captures, limit=_TOGETHER * (grader.lanes + 2))
-        graded = ahead(work, grade, together(loaded, _TOGETHER), limit=grader.lanes + 1)
-        drawn = chain.from_iterable(graded)
-        yield from ahead(store, lambda one: _store(objects, one, by), drawn, limit=2 * _PARALLEL)
-
-
-def _load(objects: Objects, capture: Capture) -> bytes | ObjectMissing:
-    try:
-        return objects.get(capture.key)
-    except ObjectMissing as error:
-        return error
-
-
-def _grade(grader: Grader, loaded: Sequence[bytes | ObjectMissing]) -> list[Graded | ClarityError]:
-    results_of = iter(grader.grade_here([data for data in loaded if isinstance(data, bytes)]))
-    return [next(results_of) if isinstance(data, bytes) else data for data in loaded]
+        claim = leases.claim(session, shas, by, chunk=work.chunk, run_id=work.run_id, seconds=work.lease_s)
+        fresh = [sha for sha, attempts in claim.attempts.items() if not attempts]
+        leases.begin(session, fresh, claim.owner)
+    desk = _Desk(grader, objects, engine, by, work, policy, claim.owner)
+    done = desk.finish(fresh)
+    for sha, attempts in claim.attempts.items():
+        if attempts >= work.max_attempts:
+            done += desk.give_up(sha, attempts)
+        elif attempts:
+            with database.session(engine) as session:
+                leases.begin(session, [sha], claim.owner)
+            done += desk.finish([sha])
+    return done
 
 
 @dataclass(frozen=True, slots=True)
-class _Drawn:
-    """A capture's result with its overlay, encoded; no pixels, so that few bytes wait to be stored."""
+class _Desk:
+    """One worker with its claim."""
 
-    finding: Finding | InferenceError
-    overlay: bytes | None = None
+    grader: Grader
+    objects: Objects
+    engine: Engine
+    by: ScoredBy
+    work: Work
+    policy: Policy
+    owner: str
 
+    def finish(self, shas: Sequence[str]) -> Batch:
+        """Grade and write. Where the services fail, the attempt is not held against the captures."""
+        if not shas:
+            return Batch()
+        try:
+            with database.session(self.engine) as session:
+                captures = scans.captures(session, shas)
+            settled = list(find(self.grader, self.objects, captures, self.by, self.work.overlay_size))
+            return self._write(captures, settled)
+        except StorageError:
+            with contextlib.suppress(StorageError), database.session(self.engine) as session:
+                leases.forgive(session, shas, self.owner)
+            raise
 
-def _draw(capture: Capture, graded: Graded | ClarityError, overlay_size: int) -> _Drawn:
-    """What becomes of one capture; an InferenceError is the engine's fault and not the photograph's."""
-    if isinstance(graded, InferenceError):
-        return _Drawn(InferenceError(f"capture {capture.sha256[:12]}…: {graded}"))
-    if isinstance(graded, ClarityError):
-        return _Drawn(Finding(capture.sha256, "quarantined", (str(graded),)))
-    picture = graded.overlay(overlay_size)
-    if graded.prediction is None or picture is None:
-        return _Drawn(Finding(capture.sha256, "ungradable", graded.quality.reasons, graded.quality.score))
-    finding = Finding(capture.sha256, "scored", (), graded.quality.score, graded.prediction)
-    return _Drawn(finding, heatmap.encode(picture))
+    def give_up(self, sha: str, attempts: int) -> Batch:
+        reason = f"a worker died or failed over it {attempts} times: not tried again"
+        with database.session(self.engine) as session:
+            captures = scans.captures(session, [sha])
+        return self._write(captures, [Finding(sha, "quarantined", (reason,))])
 
+    def _write(self, captures: Sequence[Capture], settled: Sequence[Finding | Failed]) -> Batch:
+        findings = {one.sha256: one for one in settled if isinstance(one, Finding)}
+        failed = {one.sha256: one.error for one in settled if isinstance(one, Failed)}
+        with database.session(self.engine) as session:
+            ours = leases.release(session, list(findings), self.owner)
+            leases.let_go(session, list(failed), self.owner)
+            kept = [finding for sha, finding in findings.items() if sha in ours]
+            self._save(session, captures, kept)
+        states = Counter(finding.state for finding in kept)
+        return Batch(
+            scored=states["scored"],
+            ungradable=states["ungradable"],
+            quarantined=states["quarantined"],
+            failed=len(failed),
+            lost=len(findings) - len(kept),
+            errors=tuple(f"capture {sha[:12]}…: {error}" for sha, error in failed.items()),
+        )
 
-def _store(objects: Objects, drawn: _Drawn, by: ScoredBy) -> Finding | InferenceError:
-    if drawn.overlay is None or isinstance(drawn.finding, InferenceError):
-        return drawn.finding
-    key = keys.heatmap_key(by.model, by.version, drawn.finding.sha256)
-    objects.put(key, drawn.overlay, "image/png")
-    return replace(drawn.finding, heatmap_key=key)
-
-
-def _write(
-    engine: Engine,
-    captures: Sequence[Capture],
-    findings: Sequence[Finding],
-    by: ScoredBy,
-    run_id: str | None,
-    policy: Policy,
-) -> None:
-    at = {capture.sha256: capture.key for capture in captures}
-    bad = [Refused(at[f.sha256], f.reasons[0], sha256=f.sha256) for f in findings if f.state == "quarantined"]
-    with database.session(engine) as session:
+    def _save(self, session: Session, captures: Sequence[Capture], findings: Sequence[Finding]) -> None:
+        at, work = {capture.sha256: capture.key for capture in captures}, self.work
+        bad = [Refused(at[f.sha256], f.reasons[0], sha256=f.sha256) for f in findings if f.state == "quarantined"]
         visits = results.lock_visits(session, [finding.sha256 for finding in findings])
-        results.save(session, findings, by, run_id)
-        runs.quarantine(session, bad, run_id)
-        seen = results.scan_results(session, list(visits), by)
-        joined = {visit: outcome.join(patient, visit[1], seen[visit], policy) for visit, patient in visits.items()}
-        results.save_outcomes(session, joined, by, run_id)
+        results.save(session, findings, self.by, work.run_id, settle=not work.rescore)
+        runs.quarantine(session, bad, work.run_id)
+        seen = results.scan_results(session, list(visits), self.by)
+        if work.rescore:
+            visits = {visit: patient for visit, patient in visits.items() if not any(map(outcome.waits, seen[visit]))}
+        joined = {visit: outcome.join(patient, visit[1], seen[visit], self.policy) for visit, patient in visits.items()}
+        results.save_outcomes(session, joined, self.by, work.run_id)

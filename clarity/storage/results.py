@@ -11,22 +11,13 @@ from sqlalchemy.orm import Session
 from clarity.records import Eye, Outcome, ScanResult
 from clarity.records import Prediction as PredictionRecord
 from clarity.storage import reviews, scans, standing, tables
-from clarity.storage.scans import Visit
+from clarity.storage.scans import ScoredBy, Settled, Visit
 
 _COMPARED = (
     *("result", "reasons", "worst_grade", "left_grade", "right_grade", "macular_oedema"),
     *("policy", "action", "not_derivable", "due_on", "priority"),
 )
 """An outcome that differs in one of these is written again."""
-
-
-@dataclass(frozen=True, slots=True)
-class ScoredBy:
-    """Which model version, with which imaging chain: with a photograph's sha256, the identity of a prediction."""
-
-    model: str
-    version: str
-    fingerprint: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +32,10 @@ class Finding:
     heatmap_key: str | None = None
 
 
-def save(session: Session, findings: Sequence[Finding], by: ScoredBy, run_id: str | None) -> None:
-    """Write predictions in one statement, absent ones only, and the states of their scans.
+def save(
+    session: Session, findings: Sequence[Finding], by: ScoredBy, run_id: str | None, *, settle: bool = True
+) -> None:
+    """Write predictions in one statement, absent ones only, and the states of their scans, unless they shall stay.
 
     A prediction's overlay has to be in the object store already: object first, row second.
     """
@@ -50,8 +43,8 @@ def save(session: Session, findings: Sequence[Finding], by: ScoredBy, run_id: st
     if rows:
         identity = ["sha256", "model", "model_version", "fingerprint"]
         session.execute(insert(tables.Prediction).on_conflict_do_nothing(index_elements=identity), rows)
-    for finding in findings:
-        scans.settle(session, finding.sha256, finding.state, finding.reasons, finding.quality)
+    if settle:
+        scans.settle(session, [Settled(f.sha256, f.state, f.reasons, f.quality) for f in findings], run_id)
 
 
 def lock_visits(session: Session, shas: Sequence[str]) -> dict[Visit, str]:
@@ -125,6 +118,27 @@ def save_outcomes(
     return counts
 
 
+def tally_of_run(session: Session, run_id: str) -> dict[str, int]:
+    """What a run registered, scored, refused as ungradable and put into quarantine, counted from the rows it left.
+
+    A step that was done and whose answer was lost counts all the same.
+    """
+    scan, prediction, quarantined = tables.Scan, tables.Prediction, tables.Quarantined
+    chosen = select(
+        select(func.count()).where(scan.registered_by == run_id).scalar_subquery().label("registered"),
+        select(func.count()).where(prediction.run_id == run_id).scalar_subquery().label("scored"),
+        select(func.count())
+        .where(scan.settled_by == run_id, scan.state == "ungradable")
+        .scalar_subquery()
+        .label("ungradable"),
+        select(func.count())
+        .where(quarantined.run_id == run_id, quarantined.resolved_at.is_(None))
+        .scalar_subquery()
+        .label("quarantined"),
+    )
+    return dict(session.execute(chosen).mappings().one())
+
+
 def outcomes_of_run(session: Session, run_id: str) -> dict[str, int]:
     """How many outcomes a run wrote last, by result."""
     table = tables.Outcome
@@ -165,6 +179,9 @@ def _row(finding: Finding, told: PredictionRecord, by: ScoredBy, run_id: str | N
         "referable_probability": told.referable_probability,
         "vision_threatening": told.vision_threatening,
         "vision_threatening_probability": told.vision_threatening_probability,
+        "review_reasons": list(told.review_reasons),
+        "energy": told.energy,
+        "precision": told.precision,
         "heatmap_key": finding.heatmap_key,
         "run_id": run_id,
     }

@@ -1,9 +1,10 @@
 """Patients and scans: which photographs are known, whose they are, and which wait for a model."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import Row, func, select, tuple_, update
+from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -14,7 +15,16 @@ Visit = tuple[int, str]
 """(id of the patient's row, the visit's name)."""
 
 
-def register(session: Session, captures: Sequence[Capture]) -> list[str | None]:
+@dataclass(frozen=True, slots=True)
+class ScoredBy:
+    """Which model version, with which imaging chain: with a photograph's sha256, the identity of a prediction."""
+
+    model: str
+    version: str
+    fingerprint: str
+
+
+def register(session: Session, captures: Sequence[Capture], run_id: str | None = None) -> list[str | None]:
     """Make patients and scans; for each capture None, or the sentence of a conflict with what is known of its bytes.
 
     The same photograph again is the same scan. Another patient, eye or visit for a known photograph is a conflict for
@@ -23,7 +33,7 @@ def register(session: Session, captures: Sequence[Capture]) -> list[str | None]:
     ids = _patients(session, {capture.patient for capture in captures})
     first = {capture.sha256: capture for capture in reversed(captures)}
     if first:
-        rows = [_row(capture, ids[capture.patient]) for _, capture in sorted(first.items())]
+        rows = [_row(capture, ids[capture.patient], run_id) for _, capture in sorted(first.items())]
         session.execute(insert(Scan).on_conflict_do_nothing(index_elements=["sha256"]), rows)
     known = {
         row.sha256: row
@@ -51,31 +61,44 @@ def known_inbox(session: Session, objects: Sequence[tuple[str, str]]) -> set[tup
     return {(row.key, row.etag) for row in found}
 
 
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a scan came to."""
+
+    sha256: str
+    state: str
+    reasons: tuple[str, ...] = ()
+    quality: float | None = None
+
+
 def waiting_visits(session: Session, *, after: Visit | None = None, limit: int = 500) -> list[Visit]:
     """Visits with a capture that waits for a model, in a fixed order, a page at a time; reads an index only."""
-    chosen = select(Scan.patient_id, Scan.visit).where(Scan.state == "registered")
+    return _visits(session, Scan.state == "registered", after, limit)
+
+
+def visits_before(session: Session, by: ScoredBy, *, after: Visit | None = None, limit: int = 500) -> list[Visit]:
+    """Visits with a capture that some model version scored and this one did not, in the same way."""
+    return _visits(session, and_(Scan.state == "scored", ~said(by).exists()), after, limit)
+
+
+def _visits(session: Session, which: ColumnElement[bool], after: Visit | None, limit: int) -> list[Visit]:
+    chosen = select(Scan.patient_id, Scan.visit).where(which)
     if after is not None:
         chosen = chosen.where(tuple_(Scan.patient_id, Scan.visit) > after)
     found = session.execute(chosen.distinct().order_by(Scan.patient_id, Scan.visit).limit(limit))
     return [(row.patient_id, row.visit) for row in found]
 
 
-def unscored(session: Session, visits: Sequence[Visit], model: str, version: str, fingerprint: str) -> list[str]:
+def unscored(session: Session, visits: Sequence[Visit], by: ScoredBy) -> list[str]:
     """sha256 of the captures of these visits that this model version has not scored; those that wait come last.
 
     The whole visit is scored by one model version, also where some of it was scored by an earlier one. That the
     waiting ones come last keeps the visit in ``waiting_visits`` until all of it is done, whatever dies between.
     """
-    done = select(Prediction.id).where(
-        Prediction.sha256 == Scan.sha256,
-        Prediction.model == model,
-        Prediction.model_version == version,
-        Prediction.fingerprint == fingerprint,
-    )
     chosen = select(Scan.sha256).where(
         tuple_(Scan.patient_id, Scan.visit).in_(visits),
         Scan.state.in_(("registered", "scored")),
-        ~done.exists(),
+        ~said(by).exists(),
     )
     order = (Scan.patient_id, Scan.visit, Scan.state.desc(), Scan.sha256)  # "scored" before "registered"
     return list(session.scalars(chosen.order_by(*order)))
@@ -88,13 +111,43 @@ def captures(session: Session, shas: Sequence[str]) -> list[Capture]:
     return [found[sha] for sha in shas if sha in found]
 
 
-def settle(session: Session, sha: str, state: str, reasons: Sequence[str], quality: float | None) -> None:
-    """Write the state of one scan, and when it came to it."""
-    session.execute(
-        update(Scan)
-        .where(Scan.sha256 == sha)
-        .values(state=state, reasons=list(reasons), quality=quality, state_at=func.now())
-        .execution_options(synchronize_session=False)
+def settle(session: Session, states: Sequence[Settled], run_id: str | None) -> None:
+    """Write the states of scans, and when and by which run they came to them; one round trip, whatever their number."""
+    if not states:
+        return
+    rows = [
+        {
+            "photograph": one.sha256,
+            "new_state": one.state,
+            "why": list(one.reasons),
+            "score": one.quality,
+            "again": one.state == "ungradable",
+            "run": run_id,
+        }
+        for one in sorted(states, key=lambda one: one.sha256)
+    ]
+    statement = (
+        update(Scan.__table__)  # type: ignore[arg-type]  # the table, not the class: executemany without the ORM
+        .where(Scan.sha256 == bindparam("photograph"))
+        .values(
+            state=bindparam("new_state"),
+            reasons=bindparam("why", type_=Scan.__table__.c.reasons.type),
+            quality=bindparam("score"),
+            recapture=bindparam("again"),
+            settled_by=bindparam("run"),
+            state_at=func.now(),
+        )
+    )
+    session.connection().execute(statement, rows)
+
+
+def said(by: ScoredBy) -> Select[tuple[int]]:
+    """What this model version said of the scan at hand."""
+    return select(Prediction.id).where(
+        Prediction.sha256 == Scan.sha256,
+        Prediction.model == by.model,
+        Prediction.model_version == by.version,
+        Prediction.fingerprint == by.fingerprint,
     )
 
 
@@ -107,7 +160,7 @@ def _patients(session: Session, external_ids: set[str]) -> dict[str, int]:
     return {row.external_id: row.id for row in found}
 
 
-def _row(capture: Capture, patient_id: int) -> dict[str, object]:
+def _row(capture: Capture, patient_id: int, run_id: str | None) -> dict[str, object]:
     return {
         "sha256": capture.sha256,
         "patient_id": patient_id,
@@ -115,7 +168,10 @@ def _row(capture: Capture, patient_id: int) -> dict[str, object]:
         "eye": str(capture.eye),
         "field": capture.field,
         "visit": capture.visit,
+        "visit_type": capture.visit_type,
         "captured_at": capture.captured_at,
+        "camera": capture.camera,
+        "registered_by": run_id,
     }
 
 
@@ -133,4 +189,14 @@ def _conflict(capture: Capture, patient_id: int, known: Row[tuple[str, int, str,
 
 def _capture(scan: Scan, patient: str) -> Capture:
     captured_at = scan.captured_at.astimezone(UTC) if isinstance(scan.captured_at, datetime) else None
-    return Capture(scan.sha256, scan.key, patient, Eye(scan.eye), scan.visit, scan.field, captured_at)
+    return Capture(
+        scan.sha256,
+        scan.key,
+        patient,
+        Eye(scan.eye),
+        scan.visit,
+        scan.field,
+        captured_at,
+        scan.visit_type,
+        scan.camera,
+    )

@@ -12,7 +12,7 @@ from clarity.records import Capture, Eye
 from clarity.screening import outcome, policy, review
 from clarity.screening.policy import Policy
 from clarity.storage import database, results, reviews, scans, tables
-from clarity.storage.results import ScoredBy
+from clarity.storage.scans import ScoredBy
 
 POLICIES = Path(__file__).resolve().parents[2] / policy.FOLDER
 ADA = policy.load(POLICIES, "ada")

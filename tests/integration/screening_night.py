@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import DeclarativeBase
@@ -14,7 +15,7 @@ from clarity.screening import inbox, policy, score
 from clarity.screening.attribution import Attributions
 from clarity.storage import database, runs, scans, tables
 from clarity.storage.objects import Objects
-from clarity.storage.results import ScoredBy
+from clarity.storage.scans import ScoredBy
 
 NOW = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
 MAX_BYTES = 5_000_000
@@ -58,13 +59,13 @@ class Night:
         with database.session(self.engine) as session:
             visits = scans.waiting_visits(session)
             by = self.by
-            return scans.unscored(session, visits, by.model, by.version, by.fingerprint) if visits else []
+            return scans.unscored(session, visits, by) if visits else []
 
-    def score(self, shas: list[str] | None = None, run_id: str | None = None) -> score.Batch:
+    def score(self, shas: list[str] | None = None, run_id: str = "night", **more: Any) -> score.Batch:
         chosen = self.waiting() if shas is None else shas
-        return score.score_batch(
-            self.grader, self.objects, self.engine, chosen, by=self.by, run_id=run_id, overlay_size=128, policy=ADA
-        )
+        self.start(run_id)
+        work = score.Work(run_id, **({"chunk": "1", "overlay_size": 128} | more))
+        return score.score_batch(self.grader, self.objects, self.engine, chosen, by=self.by, work=work, policy=ADA)
 
     def start(self, run_id: str) -> str:
         with database.session(self.engine) as session:

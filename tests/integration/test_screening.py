@@ -18,7 +18,7 @@ from clarity.screening import contact, report, score
 from clarity.settings import Settings
 from clarity.storage import database, keys, results, runs, tables
 from clarity.storage.objects import Objects
-from clarity.storage.results import ScoredBy
+from clarity.storage.scans import ScoredBy
 from tests import tiny
 from tests.integration.screening_night import MAX_BYTES, Night
 

@@ -32,6 +32,8 @@ class Scan(Base):
         CheckConstraint(one_of("state", STATES), name="state"),
         Index("ix_scans_patient_id_visit", "patient_id", "visit"),
         Index("ix_scans_registered", "patient_id", "visit", "sha256", postgresql_where=text("state = 'registered'")),
+        Index("ix_scans_registered_by", "registered_by"),
+        Index("ix_scans_settled_by", "settled_by"),
     )
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
     sha256: Mapped[str] = mapped_column(String(64), unique=True)
@@ -52,6 +54,10 @@ class Scan(Base):
     """A person should photograph this eye again."""
     quality: Mapped[float | None]
     """The gradability score in [0, 1]."""
+    registered_by: Mapped[str | None] = mapped_column(ForeignKey("screening_runs.id"))
+    """The run that took it in; None where it came another way."""
+    settled_by: Mapped[str | None] = mapped_column(ForeignKey("screening_runs.id"))
+    """The run that brought it to its state."""
     registered_at: Mapped[datetime] = mapped_column(server_default=func.now())
     state_at: Mapped[datetime] = mapped_column(server_default=func.now())
 

@@ -15,11 +15,16 @@ _RESULTS = {
     "0001": "result IN ('refer', 'no referral', 'incomplete')",
     "0002": "result IN ('refer', 'review', 'incomplete', 'no referral')",
 }
+_RUNS_OF_SCANS = ("registered_by", "settled_by")
 _OPEN = "reviewed_at IS NULL AND NOT superseded AND priority < 4"
 
 
 def upgrade() -> None:
     _add("scans", _text("visit_type", "screening"), sa.Column("camera", sa.Text()), _flag("recapture"))
+    for column in _RUNS_OF_SCANS:
+        _add("scans", sa.Column(column, sa.Text()))
+        op.create_foreign_key(f"fk_scans_{column}_screening_runs", "scans", "screening_runs", [column], ["id"])
+        op.create_index(f"ix_scans_{column}", "scans", [column])
     _add("predictions", _list("review_reasons"), sa.Column("energy", sa.Double()), _text("precision", "fp32"))
     _add(
         "outcomes",
@@ -56,7 +61,7 @@ def downgrade() -> None:
     _check_results("0001")
     _drop("outcomes", "reviewed_at", "superseded", "priority", "due_on", "not_derivable", "action", "policy")
     _drop("predictions", "precision", "energy", "review_reasons")
-    _drop("scans", "recapture", "camera", "visit_type")
+    _drop("scans", *_RUNS_OF_SCANS, "recapture", "camera", "visit_type")
 
 
 def _create_leases() -> None:
