@@ -172,6 +172,7 @@ def test_a_report_is_final_after_its_review_with_the_persons_grade_and_id(clinic
     assert report["resultsInterpreter"][0]["identifier"]["value"] == "dr-7"
     left = eye(clinic, "P1", "left")
     assert left["status"] == "final" and left["valueCodeableConcept"]["text"].startswith("ICDR grade 2")
+    assert left["method"]["text"].endswith("read by a person")
     clinic.review(sha, "ungradable", reviewer="dr-7")
     left = eye(clinic, "P1", "left")
     assert left["dataAbsentReason"]["text"] == "not gradable: a person cannot grade it"

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import insert, select, text
 
 from clarity.errors import ReviewError, StorageError
 from clarity.screening import policy
@@ -261,3 +261,29 @@ def test_the_history_of_a_patient_has_every_scan_with_all_that_was_said_the_newe
     assert [(one.decision, one.grade) for one in found[0].scans[0].reviews] == [("grade", 2)]
     assert [(one.model_version, one.superseded) for one in found[0].outcomes] == [("2", False), ("1", True)]
     assert found[1].outcomes[0].left_grade == 1
+
+
+def test_the_history_of_one_among_thousands_is_read_by_index(clinic: Clinic) -> None:
+    with database.session(clinic.engine) as session:
+        names = [f"P{number}" for number in range(4000)]
+        session.execute(insert(tables.Patient), [{"external_id": name} for name in names])
+        ids = session.scalars(select(tables.Patient.id)).all()
+        shas = [f"{number:064x}" for number in ids]
+        scans = [
+            {"sha256": sha, "patient_id": one, "key": sha, "eye": "left", "visit": "v1", "state": "scored"}
+            for one, sha in zip(ids, shas, strict=True)
+        ]
+        session.execute(insert(tables.Scan), scans)
+        said = {"model": "m", "model_version": "1", "fingerprint": "f", "grade": 1, "probabilities": [0.2] * 5}
+        told = {"confidence": 0.2, "referable_probability": 0.6, "vision_threatening_probability": 0.4}
+        flags = {"referable": False, "vision_threatening": False, "heatmap_key": "h"}
+        session.execute(insert(tables.Prediction), [{"sha256": sha, **said, **told, **flags} for sha in shas])
+        joined = {"visit": "v1", "model": "m", "model_version": "1", "result": "review", "reasons": []}
+        session.execute(insert(tables.Outcome), [{"patient_id": one, **joined} for one in ids])
+    with database.connection(clinic.engine) as link:
+        link.execute(text("ANALYZE"))
+    with database.session(clinic.engine) as session:
+        (visit,) = history.of(session, "P2718") or []
+        scanned = session.execute(text("SELECT relname, seq_scan FROM pg_stat_xact_user_tables")).tuples().all()
+    assert (len(visit.scans[0].predictions), len(visit.outcomes)) == (1, 1)
+    assert {name: n for name, n in scanned if name in ("patients", "scans", "predictions", "outcomes") and n} == {}

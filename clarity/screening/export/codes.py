@@ -40,6 +40,7 @@ REASONS = {
 }
 """Why a value is absent, by our own words: an ungradable eye has a grade that nobody knows."""
 METHOD = "Automated grading of colour fundus photographs (ICDR)"
+METHOD_READ = f"{METHOD}, read by a person"
 
 
 def concept(system: str, code: str, display: str, text: str | None = None) -> dict[str, Any]:

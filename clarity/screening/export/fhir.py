@@ -82,7 +82,7 @@ def _observation(row: VisitRow, name: str) -> dict[str, Any]:
         "id": f"visit-{row.id}-{name}",
         "status": _status(row),
         "category": [codes.concept(*codes.IMAGING["observation"])],
-        "method": {"text": codes.METHOD},
+        "method": {"text": codes.METHOD if row.reviewed_at is None else codes.METHOD_READ},
         "device": {"reference": f"Device/{_device_id(row)}"},
         **_of_visit(row),
         **({"performer": people} if (people := _people(row)) else {}),
