@@ -49,6 +49,7 @@ validation split; only those that passed are in the bundle.
 - No other disease of the eye is looked for; an answer says nothing about glaucoma, macular degeneration or tumours.
 - Figures of an internal test split say little about another camera, clinic or population: judge it on your own
   photographs first.
+- The energy by which it calls a photograph unfamiliar is a weak sign: what it does not call unfamiliar may be so.
 - A heatmap shows where the evidence for a grade lies in the network, at a resolution of {size} / 32 cells. It is
   not a segmentation of lesions.
 """
