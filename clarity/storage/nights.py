@@ -79,7 +79,7 @@ def run(session: Session, run_id: str) -> Run | None:
 
 def graded(session: Session, run_id: str) -> list[Graded]:
     """A run's predictions, counted by grade and precision."""
-    abstains = func.count().filter(func.jsonb_array_length(Prediction.review_reasons) > 0)
+    abstains = func.count().filter(_abstains())
     chosen = select(Prediction.grade, Prediction.precision, func.count(), abstains)
     counted = chosen.where(Prediction.run_id == run_id).group_by(Prediction.grade, Prediction.precision)
     return [Graded(*row) for row in session.execute(counted.order_by(Prediction.grade, Prediction.precision))]
@@ -90,7 +90,7 @@ def review_reasons(session: Session, run_id: str, limit: int = 20) -> list[tuple
     said = func.jsonb_array_elements_text(Prediction.review_reasons).table_valued("value").lateral()
     general = _general(said.c.value)
     chosen = select(func.min(said.c.value), func.count()).select_from(Prediction).join(said, literal_column("true"))
-    counted = chosen.where(Prediction.run_id == run_id).group_by(general)
+    counted = chosen.where(Prediction.run_id == run_id, _abstains()).group_by(general)
     return list(session.execute(counted.order_by(func.count().desc(), general).limit(limit)).tuples())
 
 
@@ -186,6 +186,10 @@ def previous_version(session: Session, by: ScoredBy) -> ScoredBy | None:
     chosen = select(run.model, run.model_version, run.fingerprint).where(~same, run.status == "completed")
     row = session.execute(chosen.order_by(run.started_at.desc()).limit(1)).one_or_none()
     return ScoredBy(*row) if row else None
+
+
+def _abstains() -> ColumnElement[bool]:
+    return func.jsonb_array_length(Prediction.review_reasons) > 0
 
 
 def _histogram(session: Session, chosen: Any) -> list[int]:

@@ -45,7 +45,7 @@ def mix(summary: Summary) -> str:
     elif outside:
         said = f"Unusual: {', '.join(outside)} lies outside the {summary.nights} nights before, by more than chance."
     else:
-        said = f"As in the {summary.nights} nights before (median and range; lines in the plot)."
+        said = f"Not unusual beside the {summary.nights} nights before (their median and range: lines in the plot)."
     rows = [
         (f"{row['grade']} {grades.name(row['grade'])}", f"{row['count']:,}", share(row["share"]), _before(row))
         for row in summary.mix

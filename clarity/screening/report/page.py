@@ -39,7 +39,7 @@ td.n,th.n{text-align:right;white-space:nowrap} td.long{min-width:13rem;overflow-
 footer{margin:1.6rem 0;color:var(--soft);font-size:.9rem}
 @media(max-width:32rem){body{margin:.8rem auto;padding:0 .7rem} h1{font-size:1.3rem} section{padding:.8rem .8rem}
 ol.first li{grid-template-columns:3.6rem 1fr;gap:.7rem;padding:.45rem .6rem} ol.first b{font-size:1.4rem}
-.tiles{grid-template-columns:repeat(2,1fr)}}
+.tiles{grid-template-columns:repeat(2,1fr)} table{font-size:.84rem} td,th{padding-right:.5rem}}
 """
 
 
