@@ -30,6 +30,10 @@ class Settings(BaseSettings):
     s3_bucket: str = Field(default="clarity", alias="CLARITY_S3_BUCKET")
     mlflow_tracking_uri: str | None = Field(default=None, alias="MLFLOW_TRACKING_URI")
     prefect_api_url: str | None = Field(default=None, alias="PREFECT_API_URL")
+    dask_address: str | None = Field(default=None, alias="CLARITY_DASK_ADDRESS")
+    """Of a running Dask scheduler, tcp://host:8786; without it ``runner: dask`` makes a cluster on this machine."""
+    cores: int | None = Field(default=None, alias="CLARITY_CORES", ge=1)
+    """How many cores this process uses; all that it may use where it is not set."""
 
     @classmethod
     def load(cls) -> "Settings":

@@ -58,21 +58,21 @@ def register(found: list[inbox.Found], max_bytes: int, run_id: str) -> inbox.Reg
     return inbox.register(objects, engine, found, attributions, max_bytes=max_bytes, run_id=run_id)
 
 
-def waiting(by: ScoredBy, after: scans.Visit | None, rescore: bool) -> tuple[list[str], scans.Visit | None]:
-    """Photographs of the next visits with something to score, and the visit to go on from."""
+def waiting(by: ScoredBy, after: scans.Visit | None, rescore: bool) -> tuple[list[list[str]], scans.Visit | None]:
+    """Photographs of the next visits with something to score, a list a visit, and the visit to go on from."""
     with database.session(services()[0]) as session:
         if rescore:
             visits = scans.visits_before(session, by, after=after)
         else:
             visits = scans.waiting_visits(session, after=after)
-        shas = scans.unscored(session, visits, by) if visits else []
-    return shas, visits[-1] if visits else None
+        found = scans.unscored(session, visits, by) if visits else []
+    return found, visits[-1] if visits else None
 
 
 def score_batch(shas: list[str], champion: Champion, work: score.Work) -> score.Batch:
     """Grade a chunk and write everything that follows from it."""
     engine, objects = services()
-    grader = _grader(champion.bundle, champion.by.version)
+    grader = _grader(champion)
     return score.score_batch(grader, objects, engine, shas, by=champion.by, work=work)
 
 
@@ -107,6 +107,12 @@ def engine_of(url: str) -> Engine:
 
 
 @functools.lru_cache(maxsize=1)
-def _grader(bundle: str, version: str) -> Grader:
-    loaded = Bundle.load(Path(bundle))
-    return Grader(loaded, InferenceEngine.load(loaded, streams="throughput"), version)
+def _grader(champion: Champion) -> Grader:
+    """The night's model, loaded once a process. On another machine than the flow's its bundle is fetched first."""
+    settings, by = Settings.load(), champion.by
+    path = Path(champion.bundle)
+    if not path.is_dir():
+        registry = Registry(settings.need("mlflow_tracking_uri"))
+        path = registry.fetch(registry.get(by.model, by.version), settings.home / "models")
+    loaded, cores = Bundle.load(path), settings.cores or 0
+    return Grader(loaded, InferenceEngine.load(loaded, threads=cores, streams="throughput"), by.version, jobs=cores)

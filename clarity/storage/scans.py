@@ -89,19 +89,23 @@ def _visits(session: Session, which: ColumnElement[bool], after: Visit | None, l
     return [(row.patient_id, row.visit) for row in found]
 
 
-def unscored(session: Session, visits: Sequence[Visit], by: ScoredBy) -> list[str]:
-    """sha256 of the captures of these visits that this model version has not scored; those that wait come last.
+def unscored(session: Session, visits: Sequence[Visit], by: ScoredBy) -> list[list[str]]:
+    """sha256 of the captures of these visits that this model version has not scored, a list a visit, in their order.
 
-    The whole visit is scored by one model version, also where some of it was scored by an earlier one. That the
-    waiting ones come last keeps the visit in ``waiting_visits`` until all of it is done, whatever dies between.
+    The whole visit is scored by one model version, also where some of it was scored by an earlier one. Kept in one
+    chunk it is written in one transaction: otherwise ``waiting_visits`` might lose sight of it when half is done. Those
+    that wait come last, for where a chunk cannot be kept whole.
     """
-    chosen = select(Scan.sha256).where(
+    chosen = select(Scan.patient_id, Scan.visit, Scan.sha256).where(
         tuple_(Scan.patient_id, Scan.visit).in_(visits),
         Scan.state.in_(("registered", "scored")),
         ~said(by).exists(),
     )
     order = (Scan.patient_id, Scan.visit, Scan.state.desc(), Scan.sha256)  # "scored" before "registered"
-    return list(session.scalars(chosen.order_by(*order)))
+    found: dict[Visit, list[str]] = {}
+    for row in session.execute(chosen.order_by(*order)):
+        found.setdefault((row.patient_id, row.visit), []).append(row.sha256)
+    return list(found.values())
 
 
 def captures(session: Session, shas: Sequence[str]) -> list[Capture]:
