@@ -102,5 +102,13 @@ class ScreeningIncomplete(ClarityError):
     """A part of a night failed for a reason that is not a photograph's; what failed is tried again by the next run."""
 
 
+class RepairIncomplete(ClarityError):
+    """Something that a dead night left could not be mended; what could be was."""
+
+
+class DrillError(ClarityError):
+    """A fault drill could not be carried out, or found what must not be."""
+
+
 class AlreadyRunning(ClarityError):
     """Another night of screening, or another writer of this workspace, holds the lock."""

@@ -10,11 +10,13 @@ from sqlalchemy import Engine
 from clarity.inference.bundle import Bundle
 from clarity.inference.engine import Engine as InferenceEngine
 from clarity.inference.grader import Grader
+from clarity.params import Params
 from clarity.registry.models import Registry
-from clarity.screening import inbox, report, score
+from clarity.screening import inbox, repair, report, score
 from clarity.screening.attribution import Attributions
 from clarity.settings import Settings
 from clarity.storage import database, leases, results, runs, scans
+from clarity.storage.lock import NightLock
 from clarity.storage.objects import Objects
 from clarity.storage.scans import ScoredBy
 
@@ -43,6 +45,12 @@ def begin(run_id: str, by: ScoredBy, kind: str) -> int:
         leases.expire_others(session, run_id)
         leases.remove_finished(session)
     return dead
+
+
+def open_run(run_id: str, by: ScoredBy) -> None:
+    """Open a run beside others; for a worker alone."""
+    with database.session(services()[0]) as session:
+        runs.open_run(session, run_id, by)
 
 
 def look(prefix: str, after: str) -> tuple[list[inbox.Found], str | None]:
@@ -76,6 +84,21 @@ def score_batch(shas: list[str], champion: Champion, work: score.Work) -> score.
     return score.score_batch(grader, objects, engine, shas, by=champion.by, work=work)
 
 
+def mend(params: Params) -> repair.Repaired:
+    """Take in the inbox and bring store and rows to say the same again, while no night runs.
+
+    Raises AlreadyRunning, StorageError.
+    """
+    engine, objects = services()
+    with NightLock(engine):
+        after: str | None = ""
+        while after is not None:
+            found, after = inbox.waiting(objects, engine, params.screening.inbox, after=after)
+            attributions = Attributions(objects, now=datetime.now(UTC))
+            inbox.register(objects, engine, found, attributions, max_bytes=params.imaging.max_bytes, run_id=None)
+        return repair.repair(engine, objects, _grader_of)
+
+
 def publish(summary: report.Summary) -> None:
     """The summary and the contact sheet into the object store."""
     engine, objects = services()
@@ -104,6 +127,14 @@ def services() -> tuple[Engine, Objects]:
 def engine_of(url: str) -> Engine:
     """One engine a process."""
     return database.engine(url)
+
+
+def _grader_of(by: ScoredBy) -> Grader:
+    """The grader of a version that once scored."""
+    settings = Settings.load()
+    registry = Registry(settings.need("mlflow_tracking_uri"))
+    fetched = registry.fetch(registry.get(by.model, by.version), settings.home / "models")
+    return _grader(str(fetched), by.version)
 
 
 @functools.lru_cache(maxsize=1)

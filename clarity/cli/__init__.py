@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from clarity.cli import bench, data, demo, model, screen, serve, stack
+from clarity.cli import bench, data, demo, drill, model, screen, serve, stack
 from clarity.errors import ClarityError
 
 app = typer.Typer(
@@ -15,7 +15,7 @@ app = typer.Typer(
     add_completion=False,
 )
 
-for group in (demo, stack, data, model, screen, serve, bench):
+for group in (demo, stack, data, model, screen, serve, bench, drill):
     group.register(app)
 
 

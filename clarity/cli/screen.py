@@ -21,6 +21,9 @@ def screen(
     rescore: Annotated[
         bool, typer.Option("--rescore", help="Score history again with the champion, beside what was said before.")
     ] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Grade nothing: mend what dead nights left in the store and the tables.")
+    ] = False,
 ) -> None:
     """Grade what waits in the inbox: quality, grade, heatmap, outcome. Run again, nothing doubles."""
     import os
@@ -32,6 +35,9 @@ def screen(
 
     settings = Settings.load()
     os.environ.update(settings.environment())  # before Prefect is imported: it reads its server's address then
+    if repair:
+        _repair(settings, config or ["conf/pipeline.yaml"])
+        return
     from flows.screen import screen as night
 
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid4().hex[:6]}"
@@ -43,6 +49,27 @@ def screen(
     _show(settings, run_id)
     if failure is not None:
         raise failure
+
+
+def _repair(settings: "Settings", config: list[str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from clarity import params as parameters
+    from clarity.errors import RepairIncomplete
+    from flows import screening_steps
+
+    console = Console()
+    with console.status("repair"):
+        done = screening_steps.mend(parameters.load(*(settings.project / name for name in config)))
+    table = Table(title="Repair", min_width=60)
+    table.add_column("")
+    table.add_column("", justify="right")
+    for name, count in done.counts().items():
+        table.add_row(name.replace("_", " "), str(count))
+    console.print(table)
+    if done.failures:
+        raise RepairIncomplete(f"{len(done.failures)} not mended, first: {done.failures[0]}")
 
 
 def _show(settings: "Settings", run_id: str) -> None:

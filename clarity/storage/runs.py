@@ -27,14 +27,25 @@ def start(session: Session, run_id: str, by: ScoredBy, *, kind: str = "night") -
 
     The caller holds the lock of the night, so a run that is still "running" belongs to a process that died.
     """
+    dead = close_dead(session, but=run_id)
+    open_run(session, run_id, by, kind=kind)
+    return dead
+
+
+def open_run(session: Session, run_id: str, by: ScoredBy, *, kind: str = "night") -> None:
+    """Open a run, or find it open."""
+    row = {"id": run_id, "kind": kind, "model": by.model, "model_version": by.version, "fingerprint": by.fingerprint}
+    session.execute(insert(ScreeningRun).values(row).on_conflict_do_nothing())
+
+
+def close_dead(session: Session, *, but: str = "") -> int:
+    """Close, as failed, the runs that never ended; for the holder of the night's lock. How many there were."""
     dead = session.execute(
         update(ScreeningRun)
-        .where(ScreeningRun.status == "running", ScreeningRun.id != run_id)
+        .where(ScreeningRun.status == "running", ScreeningRun.id != but)
         .values(status="failed", finished_at=func.now(), error="ended without a word: killed, or the machine stopped")
         .returning(ScreeningRun.id)
     ).all()
-    row = {"id": run_id, "kind": kind, "model": by.model, "model_version": by.version, "fingerprint": by.fingerprint}
-    session.execute(insert(ScreeningRun).values(row).on_conflict_do_nothing())
     return len(dead)
 
 
