@@ -158,17 +158,21 @@ def _cluster(params: ScreeningParams, settings: Settings) -> Iterator["DaskTaskR
 
 
 def _here(params: ScreeningParams, settings: Settings) -> dict[str, Any]:
-    """A cluster on this machine: processes of one thread that share out the cores, so that they do not oversubscribe.
+    share = (settings.cores or processor.cores()) // params.workers
+    return {"cluster_class": "distributed.LocalCluster", "cluster_kwargs": local(params.workers, share, settings)}
+
+
+def local(workers: int, cores: int, settings: Settings) -> dict[str, Any]:
+    """What makes a cluster on this machine: processes of one thread, which use so many cores each and no more.
 
     They inherit this process's environment, and with it the addresses of the services.
     """
-    share = str(max(1, (settings.cores or processor.cores()) // params.workers))
-    cluster = {
-        "n_workers": params.workers,
+    share = str(max(1, cores))
+    return {
+        "n_workers": workers,
         "threads_per_worker": 1,
         "processes": True,
         "host": "127.0.0.1",
         "dashboard_address": None,
         "env": settings.environment() | {"CLARITY_CORES": share, "OPENCV_FOR_THREADS_NUM": share},
     }
-    return {"cluster_class": "distributed.LocalCluster", "cluster_kwargs": cluster}

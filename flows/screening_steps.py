@@ -80,7 +80,7 @@ def waiting(by: ScoredBy, after: scans.Visit | None, rescore: bool) -> tuple[lis
 def score_batch(shas: list[str], champion: Champion, work: score.Work) -> score.Batch:
     """Grade a chunk and write everything that follows from it."""
     engine, objects = services()
-    grader = _grader(champion)
+    grader = _grader(champion.bundle, champion.by.model, champion.by.version)
     return score.score_batch(grader, objects, engine, shas, by=champion.by, work=work)
 
 
@@ -138,12 +138,11 @@ def _grader_of(by: ScoredBy) -> Grader:
 
 
 @functools.lru_cache(maxsize=1)
-def _grader(champion: Champion) -> Grader:
+def _grader(bundle: str, model: str, version: str) -> Grader:
     """The night's model, loaded once a process. On another machine than the flow's its bundle is fetched first."""
-    settings, by = Settings.load(), champion.by
-    path = Path(champion.bundle)
+    settings, path = Settings.load(), Path(bundle)
     if not path.is_dir():
         registry = Registry(settings.need("mlflow_tracking_uri"))
-        path = registry.fetch(registry.get(by.model, by.version), settings.home / "models")
+        path = registry.fetch(registry.get(model, version), settings.home / "models")
     loaded, cores = Bundle.load(path), settings.cores or 0
-    return Grader(loaded, InferenceEngine.load(loaded, threads=cores, streams="throughput"), by.version, jobs=cores)
+    return Grader(loaded, InferenceEngine.load(loaded, threads=cores, streams="throughput"), version, jobs=cores)

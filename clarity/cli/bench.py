@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from clarity.bench.rows import Row
 
-NAMES = ("imaging", "inference", "screening", "training")
+NAMES = ("imaging", "inference", "screening", "training", "scale", "database")
 
 
 def register(app: typer.Typer) -> None:
@@ -26,6 +26,9 @@ def bench(
     names: Annotated[list[str] | None, typer.Argument(help=f"Of {', '.join(NAMES)}; all where none is named.")] = None,
     images: Annotated[Path | None, typer.Option(help="Photographs to measure on, instead of drawn phantoms.")] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Timed repeats of each side, interleaved.")] = 9,
+    captures: Annotated[
+        int, typer.Option("--rows", min=1000, help="Captures in the database that is measured; 2 kB of disk each.")
+    ] = 5_000_000,
     output: Annotated[Path | None, typer.Option("--json", help="Write the rows to this file too.")] = None,
     page: Annotated[Path | None, typer.Option("--page", help="Write them as a page of the documentation.")] = None,
     check: Annotated[bool, typer.Option("--check", help="End with 1 where a row does not hold.")] = False,
@@ -37,7 +40,7 @@ def bench(
     from clarity.bench.rows import machine
 
     console = Console()
-    rows = list(_run(console, names or list(NAMES), images, repeats))
+    rows = list(_run(console, names or list(NAMES), images, repeats, captures))
     console.print(pages.table(rows))
     facts = {"machine": machine(), "rows": [row.plain() for row in rows]}
     if output:
@@ -48,13 +51,13 @@ def bench(
         raise typer.Exit(1)
 
 
-def _run(console: "Console", names: list[str], images: Path | None, repeats: int) -> "Iterable[Row]":
+def _run(console: "Console", names: list[str], images: Path | None, repeats: int, captures: int) -> "Iterable[Row]":
     for name in names:
         with console.status(f"bench {name}"):
-            yield from _bench(name)(images, repeats)
+            yield from _bench(name, captures)(images, repeats)
 
 
-def _bench(name: str) -> "Callable[[Path | None, int], list[Row]]":
+def _bench(name: str, captures: int) -> "Callable[[Path | None, int], list[Row]]":
     if name == "imaging":
         from clarity.bench import imaging
 
@@ -71,4 +74,12 @@ def _bench(name: str) -> "Callable[[Path | None, int], list[Row]]":
         from clarity.bench import training
 
         return lambda _images, repeats: training.rows(repeats)
+    if name == "scale":
+        from clarity.bench import scale
+
+        return scale.rows
+    if name == "database":
+        from clarity.bench import database
+
+        return lambda _images, _repeats: database.rows(captures)
     raise ParameterError(f"bench {name}: unknown, one of {', '.join(NAMES)}")

@@ -4,7 +4,21 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, func, select, tuple_, update
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Row,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    func,
+    literal,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -96,10 +110,14 @@ def unscored(session: Session, visits: Sequence[Visit], by: ScoredBy) -> list[li
     chunk it is written in one transaction: otherwise ``waiting_visits`` might lose sight of it when half is done. Those
     that wait come last, for where a chunk cannot be kept whole.
     """
-    chosen = select(Scan.patient_id, Scan.visit, Scan.sha256).where(
-        tuple_(Scan.patient_id, Scan.visit).in_(visits),
-        Scan.state.in_(("registered", "scored")),
-        ~said(by).exists(),
+    # as a table of two parameters: of hundreds of pairs in a list each becomes a condition that is planned by itself
+    ids = literal([patient for patient, _ in visits], ARRAY(BigInteger))
+    names = literal([visit for _, visit in visits], ARRAY(Text))
+    asked = func.unnest(ids, names).table_valued("patient_id", "visit").render_derived(name="asked")
+    chosen = (
+        select(Scan.patient_id, Scan.visit, Scan.sha256)
+        .join(asked, and_(Scan.patient_id == asked.c.patient_id, Scan.visit == asked.c.visit))
+        .where(Scan.state.in_(("registered", "scored")), ~said(by).exists())
     )
     order = (Scan.patient_id, Scan.visit, Scan.state.desc(), Scan.sha256)  # "scored" before "registered"
     found: dict[Visit, list[str]] = {}
