@@ -86,6 +86,10 @@ class StorageUnavailable(StorageError):
     """PostgreSQL or the object store did not answer, or is overloaded: the same call may succeed later."""
 
 
+class ClusterUnavailable(ClarityError):
+    """The Dask cluster that a night is configured for cannot be reached, or has lost all its workers."""
+
+
 class ObjectMissing(StorageError):
     """There is no object of that key."""
 

@@ -33,10 +33,10 @@ class Settings(BaseSettings):
     webhook_url: SecretStr | None = Field(default=None, alias="CLARITY_WEBHOOK_URL")
     """Told by POST of a night that failed; secret, as such addresses hold a token."""
 
-    @property
-    def webhook(self) -> str | None:
-        """The plain address of the webhook, None where nobody is to be told."""
-        return (self.webhook_url.get_secret_value() if self.webhook_url else "") or None
+    dask_address: str | None = Field(default=None, alias="CLARITY_DASK_ADDRESS")
+    """Of a running Dask scheduler, tcp://host:8786; without it ``runner: dask`` makes a cluster on this machine."""
+    cores: int | None = Field(default=None, alias="CLARITY_CORES", ge=1)
+    """How many cores this process uses; all that it may use where it is not set."""
 
     @classmethod
     def load(cls) -> "Settings":
@@ -51,6 +51,11 @@ class Settings(BaseSettings):
             names = ", ".join(str(detail["loc"][0]) for detail in error.errors())
             raise SettingsError(f"environment: {names}, malformed") from None
         return settings.model_copy(update={"home": home, "project": settings.project.resolve()})
+
+    @property
+    def webhook(self) -> str | None:
+        """The plain address of the webhook, None where nobody is to be told."""
+        return (self.webhook_url.get_secret_value() if self.webhook_url else "") or None
 
     def need(self, name: str) -> str:
         """The plain value of a setting, or SettingsError that says how to get it."""

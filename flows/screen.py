@@ -10,6 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -18,13 +19,22 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from clarity import params as parameters
-from clarity.errors import AlreadyRunning, ClarityError, ScreeningIncomplete, StorageError, StorageUnavailable
+from clarity.errors import (
+    AlreadyRunning,
+    ClarityError,
+    ClusterUnavailable,
+    ScreeningIncomplete,
+    StorageError,
+    StorageUnavailable,
+)
 from clarity.params import Params
 from clarity.screening import report
 from clarity.screening.score import Work
 from clarity.settings import Settings
 from clarity.storage.lock import NightLock
+from flows import runners
 from flows import screening_steps as steps
+from flows.runners import Call
 from flows.screening_steps import Champion
 
 CONFIGURATION = ["conf/pipeline.yaml"]
@@ -87,11 +97,12 @@ class _Night:
 
     def step(self, function: Any, name: str, *arguments: object) -> Any:
         """Run a step with its retries, and add to its time."""
-        with self._timed(name):
+        with self.timed(name):
             return _step(function, name, self.params)(*arguments)
 
     @contextlib.contextmanager
-    def _timed(self, name: str) -> Iterator[None]:
+    def timed(self, name: str) -> Iterator[None]:
+        """Add what happens meanwhile to a step's time."""
         began = time.monotonic()
         try:
             yield
@@ -103,12 +114,19 @@ class _Night:
 
         Where a service stays away after all retries nothing else would work either: that is raised.
         """
-        with self._timed(name):
+        with self.timed(name):
             state = _step(function, name, self.params)(*arguments, return_state=True)
-        if state.is_completed():
-            return state.result()
-        error = state.result(raise_on_failure=False)
-        if isinstance(error, StorageUnavailable) or not isinstance(error, ClarityError):
+        return self.took(name, state)
+
+    def took(self, name: str, ended: State[Any] | ClarityError) -> Any:
+        """What a part of the night came to, as ``attempt`` says."""
+        if isinstance(ended, State):
+            if ended.is_completed():
+                return ended.result()
+            error = ended.result(raise_on_failure=False)
+        else:
+            error = ended
+        if isinstance(error, StorageUnavailable | ClusterUnavailable) or not isinstance(error, ClarityError):
             raise error
         self.errors.append(f"{name}: {error}")
         return None
@@ -121,7 +139,7 @@ def _work(night: _Night, lock: NightLock) -> report.Summary:
         if not night.rescore:
             _take_in(night, lock)
         _score(night, lock)
-    except (StorageError, AlreadyRunning) as error:
+    except (StorageError, AlreadyRunning, ClusterUnavailable) as error:
         night.errors.append(f"stopped: {error}")
     return _close(night)
 
@@ -143,15 +161,24 @@ def _take_in(night: _Night, lock: NightLock) -> None:
 
 
 def _score(night: _Night, lock: NightLock) -> None:
-    by, params = night.champion.by, night.params.screening
-    shas, after = night.step(steps.waiting, "waiting", by, None, night.rescore)
-    while after is not None:
-        for batch in _chunks(shas, params.batch_size):
-            lock.confirm(patience_s=_DELAYS_S[: params.batch_retries])
-            done = night.attempt(steps.score_batch, "score", batch, night.champion, night.work(), params.policy)
-            night.failed += done.failed if done else len(batch)
+    screening, timer = night.params.screening, partial(night.timed, "score")
+    with contextlib.closing(runners.run(_calls(night, lock), screening, Settings.load(), timer)) as finished:
+        for call, state in finished:
+            done = night.took("score", state)
+            night.failed += done.failed if done else len(call.arguments[0])
             night.errors += done.errors if done else ()
-        shas, after = night.step(steps.waiting, "waiting", by, after, night.rescore)
+
+
+def _calls(night: _Night, lock: NightLock) -> Iterator[Call]:
+    """The night's chunks, drawn as they can be worked on; before each the lock is confirmed."""
+    by, params = night.champion.by, night.params.screening
+    score = _step(steps.score_batch, "score", night.params)
+    visits, after = night.step(steps.waiting, "waiting", by, None, night.rescore)
+    while after is not None:
+        for chunk in _whole(visits, params.batch_size):
+            lock.confirm(patience_s=_DELAYS_S[: params.batch_retries])
+            yield Call(score, (chunk, night.champion, night.work(), params.policy))
+        visits, after = night.step(steps.waiting, "waiting", by, after, night.rescore)
 
 
 def _close(night: _Night) -> report.Summary:
@@ -211,3 +238,15 @@ def _may_pass(_task: object, _run: object, state: State[Any]) -> bool:
 
 def _chunks(items: list[Any], size: int) -> list[list[Any]]:
     return [items[i : i + size] for i in range(0, len(items), size)]
+
+
+def _whole(visits: list[list[str]], size: int) -> Iterator[list[str]]:
+    """Chunks of ``size`` photographs and no visit in two of them, so the largest may be larger."""
+    chunk: list[str] = []
+    for visit in visits:
+        if chunk and len(chunk) + len(visit) > size:
+            yield chunk
+            chunk = []
+        chunk = chunk + visit
+    if chunk:
+        yield chunk

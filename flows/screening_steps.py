@@ -70,21 +70,21 @@ def register(found: list[inbox.Found], max_bytes: int, run_id: str) -> inbox.Reg
     return inbox.register(objects, engine, found, attributions, max_bytes=max_bytes, run_id=run_id)
 
 
-def waiting(by: ScoredBy, after: scans.Visit | None, rescore: bool) -> tuple[list[str], scans.Visit | None]:
-    """Photographs of the next visits with something to score, and the visit to go on from."""
+def waiting(by: ScoredBy, after: scans.Visit | None, rescore: bool) -> tuple[list[list[str]], scans.Visit | None]:
+    """Photographs of the next visits with something to score, a list a visit, and the visit to go on from."""
     with database.session(services()[0]) as session:
         if rescore:
             visits = scans.visits_before(session, by, after=after)
         else:
             visits = scans.waiting_visits(session, after=after)
-        shas = scans.unscored(session, visits, by) if visits else []
-    return shas, visits[-1] if visits else None
+        found = scans.unscored(session, visits, by) if visits else []
+    return found, visits[-1] if visits else None
 
 
 def score_batch(shas: list[str], champion: Champion, work: score.Work, policy_name: str) -> score.Batch:
     """Grade a chunk and write everything that follows from it."""
     engine, objects = services()
-    grader = _grader(champion.bundle, champion.by.version)
+    grader = _grader(champion.bundle, champion.by.model, champion.by.version)
     return score.score_batch(grader, objects, engine, shas, by=champion.by, work=work, policy=_policy(policy_name))
 
 
@@ -105,7 +105,7 @@ def mend(params: Params) -> repair.Repaired:
 
 def ride_canaries(champion: Champion) -> tuple[int, list[str]]:
     """How many photographs of known answer the bundle holds, and a sentence for each that came back different."""
-    grader = _grader(champion.bundle, champion.by.version)
+    grader = _grader(champion.bundle, champion.by.model, champion.by.version)
     return len(grader.bundle.spec.canaries), canary.check(grader)
 
 
@@ -113,21 +113,19 @@ def find_drift(run_id: str, champion: Champion) -> list[dict[str, Any]]:
     """The run's photographs beside the bundle's reference."""
     with database.session(services()[0]) as session:
         seen = nights.seen(session, run_id)
-    reference = _grader(champion.bundle, champion.by.version).bundle.spec.reference
+    reference = _grader(champion.bundle, champion.by.model, champion.by.version).bundle.spec.reference
     tonight = drift.Night(seen.qualities, seen.scores, seen.cameras, seen.patients)
     return [asdict(row) for row in drift.compare(reference, tonight)] if reference else []
 
 
 def tell(summary: report.Summary) -> report.Summary:
     """Tell the webhook of a night that failed."""
-    url = Settings.load().webhook_url
-    return notify.about(summary, url.get_secret_value() if url else None)
+    return notify.about(summary, Settings.load().webhook)
 
 
 def tell_of_death(run_id: str) -> str:
     """Tell the webhook of a night that could not even report; what became of that."""
-    url = Settings.load().webhook_url
-    return notify.about_death(run_id, url.get_secret_value() if url else None)
+    return notify.about_death(run_id, Settings.load().webhook)
 
 
 def compare_versions(run_id: str, by: ScoredBy) -> str | None:
@@ -177,7 +175,7 @@ def _grader_of(by: ScoredBy) -> Grader:
     settings = Settings.load()
     registry = Registry(settings.need("mlflow_tracking_uri"))
     fetched = registry.fetch(registry.get(by.model, by.version), settings.home / "models")
-    return _grader(str(fetched), by.version)
+    return _grader(str(fetched), by.model, by.version)
 
 
 @functools.lru_cache(maxsize=1)
@@ -186,6 +184,11 @@ def _policy(name: str) -> Policy:
 
 
 @functools.lru_cache(maxsize=1)
-def _grader(bundle: str, version: str) -> Grader:
-    loaded = Bundle.load(Path(bundle))
-    return Grader(loaded, InferenceEngine.load(loaded, streams="throughput"), version)
+def _grader(bundle: str, model: str, version: str) -> Grader:
+    """The night's model, loaded once a process. On another machine than the flow's its bundle is fetched first."""
+    settings, path = Settings.load(), Path(bundle)
+    if not path.is_dir():
+        registry = Registry(settings.need("mlflow_tracking_uri"))
+        path = registry.fetch(registry.get(model, version), settings.home / "models")
+    loaded, cores = Bundle.load(path), settings.cores or 0
+    return Grader(loaded, InferenceEngine.load(loaded, threads=cores, streams="throughput"), version, jobs=cores)

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from clarity.bench.rows import Row
 
-NAMES = ("imaging", "inference", "screening", "training")
+USUAL = ("imaging", "inference", "screening", "training")
+NAMES = (*USUAL, "scale", "database")
 
 
 def register(app: typer.Typer) -> None:
@@ -23,12 +24,17 @@ def register(app: typer.Typer) -> None:
 
 
 def bench(
-    names: Annotated[list[str] | None, typer.Argument(help=f"Of {', '.join(NAMES)}; all where none is named.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(help=f"Of {', '.join(NAMES)}; the first four where none is named.")
+    ] = None,
     images: Annotated[Path | None, typer.Option(help="Photographs to measure on, instead of drawn phantoms.")] = None,
     bundle: Annotated[
         Path | None, typer.Option(help="imaging: a bundle whose grades by both paths are compared too.")
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Timed repeats of each side, interleaved.")] = 9,
+    captures: Annotated[
+        int, typer.Option("--rows", min=1000, help="Captures in the database that is measured; 2 kB of disk each.")
+    ] = 5_000_000,
     output: Annotated[Path | None, typer.Option("--json", help="Write the rows to this file too.")] = None,
     page: Annotated[Path | None, typer.Option("--page", help="Write them as a page of the documentation.")] = None,
     check: Annotated[bool, typer.Option("--check", help="End with 1 where a row does not hold.")] = False,
@@ -40,7 +46,7 @@ def bench(
     from clarity.bench.rows import machine
 
     console = Console()
-    rows = list(_run(console, names or list(NAMES), images, repeats, bundle))
+    rows = list(_run(console, names or list(USUAL), images, repeats, bundle, captures))
     console.print(pages.table(rows))
     facts = {"machine": machine(), "rows": [row.plain() for row in rows]}
     if output:
@@ -52,14 +58,14 @@ def bench(
 
 
 def _run(
-    console: "Console", names: list[str], images: Path | None, repeats: int, bundle: Path | None
+    console: "Console", names: list[str], images: Path | None, repeats: int, bundle: Path | None, captures: int
 ) -> "Iterable[Row]":
     for name in names:
         with console.status(f"bench {name}"):
-            yield from _bench(name, bundle)(images, repeats)
+            yield from _bench(name, bundle, captures)(images, repeats)
 
 
-def _bench(name: str, bundle: Path | None) -> "Callable[[Path | None, int], list[Row]]":
+def _bench(name: str, bundle: Path | None, captures: int) -> "Callable[[Path | None, int], list[Row]]":
     if name == "imaging":
         from clarity.bench import imaging
 
@@ -76,4 +82,12 @@ def _bench(name: str, bundle: Path | None) -> "Callable[[Path | None, int], list
         from clarity.bench import training
 
         return lambda _images, repeats: training.rows(repeats)
+    if name == "scale":
+        from clarity.bench import scale
+
+        return scale.rows
+    if name == "database":
+        from clarity.bench import database
+
+        return lambda _images, _repeats: database.rows(captures)
     raise ParameterError(f"bench {name}: unknown, one of {', '.join(NAMES)}")

@@ -28,7 +28,7 @@ def main() -> None:
     run = f"drill-worker-{name}"
     with database.session(engine) as session:
         visits = scans.waiting_visits(session)
-        shas = scans.unscored(session, visits, champion.by)
+        shas = [sha for visit in scans.unscored(session, visits, champion.by) for sha in visit]
     steps.open_run(run, champion.by)
     done = steps.score_batch(shas, champion, Work(run, name, lease_s=_LEASE_S, overlay_size=128), "ada")
     sys.stdout.write(f"scored {done.scored} lost {done.lost}\n")

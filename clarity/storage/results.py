@@ -139,33 +139,6 @@ def tally_of_run(session: Session, run_id: str) -> dict[str, int]:
     return dict(session.execute(chosen).mappings().one())
 
 
-def outcomes_of_run(session: Session, run_id: str) -> dict[str, int]:
-    """How many outcomes a run wrote last, by result."""
-    table = tables.Outcome
-    counted = select(table.result, func.count()).where(table.run_id == run_id).group_by(table.result)
-    return dict(session.execute(counted).tuples().all())
-
-
-def grades_of_run(session: Session, run_id: str) -> dict[int, int]:
-    """How many predictions a run wrote, by grade."""
-    table = tables.Prediction
-    counted = select(table.grade, func.count()).where(table.run_id == run_id).group_by(table.grade)
-    return dict(session.execute(counted.order_by(table.grade)).tuples().all())
-
-
-def worst_of_run(session: Session, run_id: str, limit: int) -> list[tuple[tables.Prediction, str]]:
-    """A run's predictions with their eye, the worst first: vision-threatening, then by referable probability."""
-    table = tables.Prediction
-    chosen = (
-        select(table, tables.Scan.eye)
-        .join(tables.Scan, tables.Scan.sha256 == table.sha256)
-        .where(table.run_id == run_id)
-        .order_by(table.vision_threatening.desc(), table.grade.desc(), table.referable_probability.desc(), table.id)
-        .limit(limit)
-    )
-    return [(prediction, eye) for prediction, eye in session.execute(chosen)]
-
-
 def _row(finding: Finding, told: PredictionRecord, by: ScoredBy, run_id: str | None) -> dict[str, Any]:
     return {
         "sha256": finding.sha256,

@@ -4,7 +4,22 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, func, or_, select, tuple_, update
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Row,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    func,
+    literal,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -90,17 +105,29 @@ def _visits(session: Session, which: ColumnElement[bool], after: Visit | None, l
     return [(row.patient_id, row.visit) for row in found]
 
 
-def unscored(session: Session, visits: Sequence[Visit], by: ScoredBy) -> list[str]:
-    """sha256 of the captures of these visits that this model version has not scored; those that wait come last.
+def unscored(session: Session, visits: Sequence[Visit], by: ScoredBy) -> list[list[str]]:
+    """sha256 of the captures of these visits that this model version has not scored, a list a visit, in their order.
 
     One that waits is scored also where this version did so before: a person moved it, or another of its visit, to
     another patient, and the outcome is to be joined again. The whole visit is scored by one model version, also where
-    some of it was scored by an earlier one. That the waiting ones come last keeps the visit in ``waiting_visits``
-    until all of it is done, whatever dies between.
+    some of it was scored by an earlier one. Kept in one
+    chunk it is written in one transaction: otherwise ``waiting_visits`` might lose sight of it when half is done. Those
+    that wait come last, for where a chunk cannot be kept whole.
     """
-    chosen = select(Scan.sha256).where(tuple_(Scan.patient_id, Scan.visit).in_(visits), to_score(by))
+    # as a table of two parameters: of hundreds of pairs in a list each becomes a condition that is planned by itself
+    ids = literal([patient for patient, _ in visits], ARRAY(BigInteger))
+    names = literal([visit for _, visit in visits], ARRAY(Text))
+    asked = func.unnest(ids, names).table_valued("patient_id", "visit").render_derived(name="asked")
+    chosen = (
+        select(Scan.patient_id, Scan.visit, Scan.sha256)
+        .join(asked, and_(Scan.patient_id == asked.c.patient_id, Scan.visit == asked.c.visit))
+        .where(to_score(by))
+    )
     order = (Scan.patient_id, Scan.visit, Scan.state.desc(), Scan.sha256)  # "scored" before "registered"
-    return list(session.scalars(chosen.order_by(*order)))
+    found: dict[Visit, list[str]] = {}
+    for row in session.execute(chosen.order_by(*order)):
+        found.setdefault((row.patient_id, row.visit), []).append(row.sha256)
+    return list(found.values())
 
 
 def captures(session: Session, shas: Sequence[str]) -> list[Capture]:

@@ -60,7 +60,8 @@ class Night:
         with database.session(self.engine) as session:
             visits = scans.waiting_visits(session)
             by = self.by
-            return scans.unscored(session, visits, by) if visits else []
+            found = scans.unscored(session, visits, by) if visits else []
+            return [sha for visit in found for sha in visit]
 
     def score(self, shas: list[str] | None = None, run_id: str = "night", **more: Any) -> score.Batch:
         chosen = self.waiting() if shas is None else shas
