@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from clarity.bench import waiting, years
 from clarity.bench.rows import Row
 from clarity.bench.years import BY, Size
-from clarity.storage import database, history, leases, nights, quarantine, results, scans, tables, worklist
+from clarity.storage import database, history, leases, nights, quarantine, results, runs, scans, tables, worklist
 
 _CALLS, _UNTIMED = 300, 20
 _TARGET_MS = 50.0
@@ -52,8 +52,8 @@ class _Bench:
         self._chance = random.Random(7)  # noqa: S311
         with database.session(engine) as session:
             runs.start(session, _NIGHT, BY)
-            nights = session.scalars(select(tables.ScreeningRun.id).order_by(tables.ScreeningRun.started_at))
-            self._nights = list(nights)[-30:-1]
+            known = session.scalars(select(tables.ScreeningRun.id).order_by(tables.ScreeningRun.started_at))
+            self._nights = list(known)[-30:-1]
             patients = tables.Patient.id.in_([self._chance.randint(1, size.patients) for _ in range(2 * calls)])
             self._patients = list(session.scalars(select(tables.Patient.external_id).where(patients)))
 
