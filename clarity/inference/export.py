@@ -8,16 +8,12 @@ the logits as the maps' mean plus the bias: the explanation costs nothing that t
 Called by training code only: torch is imported inside, and nothing that serves ever imports it.
 """
 
-import contextlib
-import io
-import logging
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from clarity.errors import InferenceError
 from clarity.inference.processor import openvino
+from clarity.inference.quiet import quiet
 
 if TYPE_CHECKING:
     import torch
@@ -31,6 +27,7 @@ IR_INT8 = "model.int8.xml"
 FILES_INT8 = (IR_INT8, "model.int8.bin")
 INPUT = "image"
 OUTPUTS = ("logits", "maps")
+_EXPORTERS = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
 
 
 class Network(Protocol):
@@ -60,7 +57,7 @@ def export(network: "torch.nn.Module", size: int, folder: Path) -> None:
         graph = build_graph(network).eval()
         example = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
         _check_same_logits(network, graph, example)
-        with _quiet():
+        with quiet(_EXPORTERS):
             torch.onnx.export(
                 graph,
                 (example,),
@@ -113,21 +110,5 @@ def _check_same_logits(network: "torch.nn.Module", graph: "torch.nn.Module", exa
 def _write_ir(folder: Path) -> None:
     """The ONNX file as OpenVINO IR, by the C++ reader."""
     ov = openvino()
-    with _quiet():
+    with quiet(_EXPORTERS):
         ov.save_model(ov.Core().read_model(folder / ONNX), folder / IR, compress_to_fp16=False)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Drop what the exporters print, log and warn; an exception still comes through."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

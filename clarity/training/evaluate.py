@@ -61,9 +61,8 @@ def evaluate(params: Params, paths: Paths, tracking: Tracking, origin: Origin) -
     frame.to_csv(paths.evaluation / "predictions.csv", index=False, float_format="%.6f")
     text = json.dumps(result.summary() | {"phantoms": about.is_phantoms(prepared)}, indent=2, allow_nan=False)
     (paths.evaluation / "metrics.json").write_text(text + "\n", encoding="utf-8")
-    report.write(
-        paths.evaluation / "report.html", paths.evaluation, result, final, phantoms=about.is_phantoms(prepared)
-    )
+    target, drawings = paths.evaluation / "report.html", about.is_phantoms(prepared)
+    report.write(target, paths.evaluation, result, final, parity, phantoms=drawings)
     _record(tracking, paths, result, parity)
     return result
 

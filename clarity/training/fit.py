@@ -4,9 +4,6 @@ import hashlib
 import json
 import logging
 import shutil
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +16,7 @@ from clarity import grades
 from clarity.errors import ParameterError
 from clarity.inference.network import Network
 from clarity.inference.processor import cores
+from clarity.inference.quiet import quiet
 from clarity.params import Params, TrainParams
 from clarity.training import backbones, losses
 from clarity.training.callbacks import Bar, History
@@ -30,6 +28,7 @@ from clarity.training.tracking import Tracking
 log = logging.getLogger(__name__)
 BEST = "best"
 LAST = "last"
+_LIGHTNING = ("pytorch_lightning", "lightning", "lightning_fabric")
 NAGS = (
     ".*does not have many workers.*",
     ".*exists and is not empty.*",
@@ -79,7 +78,8 @@ def fit(
     history = History(tracking)
     last = folder / f"{LAST}.ckpt"
     resumed = _epoch_of(last)
-    with quiet():
+    # Lightning speaks of choices that are made on purpose here.
+    with quiet(_LIGHTNING, NAGS, printed=False):
         trainer = _trainer(params.train, folder, history)
         trainer.fit(module, data, ckpt_path=str(last) if resumed is not None else None, weights_only=False)
     result = _finish(history, paths, folder, tracking.run_id, resumed)
@@ -179,20 +179,3 @@ def _epoch_of(last: Path) -> int | None:
         return None
     log.info("going on with epoch %d from the checkpoint of an interrupted training", epoch + 1)
     return epoch
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Silence what Lightning says about choices that are made on purpose here; its errors still come through."""
-    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning", "lightning_fabric")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            for nag in NAGS:
-                warnings.filterwarnings("ignore", message=nag)
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

@@ -1,10 +1,7 @@
 """The network in int8: post-training quantisation of its OpenVINO graph with NNCF, on prepared photographs."""
 
-import contextlib
-import io
 import logging
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,6 +11,7 @@ from numpy.typing import NDArray
 
 from clarity.imaging import to_tensor
 from clarity.inference.processor import openvino
+from clarity.inference.quiet import quiet
 
 Images = NDArray[np.uint8]
 """(N, S, S, 3) RGB."""
@@ -35,7 +33,7 @@ def quantise(ir: Path, target: Path, photographs: Images, *, in_float: float = 0
     """
     ov, nncf = openvino(), _nncf()
     model = ov.Core().read_model(ir)
-    with _quiet():
+    with quiet():
         quantised = nncf.quantize(
             model,
             nncf.Dataset(list(photographs), lambda image: to_tensor(image[None])),
@@ -69,20 +67,8 @@ def _nncf() -> ModuleType:
     """NNCF without its habits: it replaces the logger class of the whole process, and prints."""
     openvino()  # first, so that NNCF finds no telemetry either
     before = logging.getLoggerClass()
-    with _quiet():
+    with quiet():
         import nncf
     logging.setLoggerClass(before)
     nncf.set_log_level(logging.ERROR)
     return nncf  # type: ignore[no-any-return]
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Drop what is printed, drawn as progress and warned; an exception still comes through."""
-    with (
-        warnings.catch_warnings(),
-        contextlib.redirect_stdout(io.StringIO()),
-        contextlib.redirect_stderr(io.StringIO()),
-    ):
-        warnings.simplefilter("ignore")
-        yield

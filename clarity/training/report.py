@@ -2,8 +2,11 @@
 
 import base64
 import html
+from collections.abc import Mapping
 from pathlib import Path
 
+from clarity.inference.parity import Parity
+from clarity.inference.processor import Precision
 from clarity.inference.spec import Facts
 from clarity.records import Interval
 from clarity.training.judging import Evaluation
@@ -13,7 +16,8 @@ body{font:16px/1.55 system-ui,sans-serif;color:#1f2933;background:#fff;max-width
 h1{font-size:1.6rem;margin-bottom:.2rem} h2{font-size:1.15rem;margin-top:2.2rem}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums} td,th{padding:.28rem .9rem .28rem 0;text-align:left}
 tr+tr td{border-top:1px solid #e4e7eb} th{font-weight:600;border-bottom:2px solid #cbd2d9}
-table{margin-bottom:1.2rem}
+table{margin-bottom:1.2rem} .wide{overflow-x:auto} .wide td{min-width:4.5rem;vertical-align:top}
+.wide td:last-child{min-width:12rem}
 img{max-width:100%;height:auto} .pair{display:flex;flex-wrap:wrap;gap:1rem} .pair img{max-width:min(100%,27rem)}
 .warn{background:#fff4e5;border-left:4px solid #c2410c;padding:.7rem 1rem;margin:1rem 0}
 .soft{color:#616e7c} code{font-size:.9em}
@@ -38,8 +42,26 @@ PHANTOMS = (
 )
 
 
-def write(target: Path, pictures: Path, result: Evaluation, facts: Facts, *, phantoms: bool) -> None:
-    """Write the report; ``pictures`` is the folder of the PNGs."""
+_FORM_FIGURES = {
+    "grades_equal": ("grades equal", "{:.2%}"),
+    "qwk_drop": ("kappa lower by", "{:.4f}"),
+    "sensitivity_drop": ("sensitivity lower by", "{:.4f}"),
+    "spearman_median": ("heatmaps alike, median", "{:.3f}"),
+    "spearman_p5": ("heatmaps alike, 5th percentile", "{:.3f}"),
+    "worst_relative": ("largest deviation", "{:.1e}"),
+}
+
+
+def write(
+    target: Path,
+    pictures: Path,
+    result: Evaluation,
+    facts: Facts,
+    parity: Mapping[Precision, Parity],
+    *,
+    phantoms: bool,
+) -> None:
+    """Write the report; ``pictures`` is the folder of the PNGs, ``parity`` how each form compares with torch."""
     test = result.test.intervals | {"imageability": result.imageability["all"]}
     counts = "".join(
         _row(split, str(c["photographs"]), str(c["patients"]), str(c["gradable"])) for split, c in result.counts.items()
@@ -59,6 +81,7 @@ def write(target: Path, pictures: Path, result: Evaluation, facts: Facts, *, pha
         "<h2>Training</h2>" + _image(pictures / "curves.png"),
         "<h2>Worst errors, with the heatmap of the predicted grade</h2>" + _image(pictures / "errors.png"),
         *_sources(result),
+        "<h2>Forms</h2>" + _forms(parity),
         "<h2>Origin</h2>" + _origin(facts),
     ]
     page = "<!doctype html><html lang='en'><head><meta charset='utf-8'><meta name='viewport' "
@@ -125,6 +148,21 @@ def _sources(result: Evaluation) -> list[str]:
         shown = found.intervals | {"imageability": result.imageability[name]}
         blocks.append(f"<h3>{html.escape(name)}</h3>" + _figures(shown, found.wilson))
     return blocks
+
+
+def _forms(parity: Mapping[Precision, Parity]) -> str:
+    rows = []
+    for precision, found in parity.items():
+        figures = found.figures()
+        cells = (form.format(figures[name]) if name in figures else "" for name, (_, form) in _FORM_FIGURES.items())
+        verdict = "passed" if found.passed else f"left out: {'; '.join(found.reasons)}"
+        rows.append(_row(precision, *cells, str(found.n), verdict))
+    head = _head("form", *(label for label, _ in _FORM_FIGURES.values()), "n", "verdict")
+    said = (
+        "Each precision that the network can run at, compared with the trained network (torch, float32) on the "
+        "validation split. Only those that passed are in the bundle; the figures above are those of fp32."
+    )
+    return f"<p class='soft'>{said}</p><div class='wide'><table>{head}{''.join(rows)}</table></div>"
 
 
 def _origin(facts: Facts) -> str:

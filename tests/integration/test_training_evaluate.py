@@ -1,5 +1,6 @@
 """Evaluation of a really trained network: the bundle, the figures, the report, and scoring again for the gate."""
 
+import html
 import json
 import re
 from dataclasses import dataclass
@@ -198,6 +199,17 @@ def test_the_report_needs_nothing_else_and_says_what_it_is_not(evaluated: Evalua
     assert not re.search(r"(src|href)=['\"](?!data:)", page)
     assert page.count("data:image/png;base64,") == 5
     assert "Macular oedema is not assessed" in page
+
+
+def test_the_report_has_every_form_with_its_figures_and_its_verdict(evaluated: Evaluated) -> None:
+    page = (evaluated.paths.evaluation / "report.html").read_text()
+    section = page[page.index("<h2>Forms</h2>") : page.index("<h2>Origin</h2>")]
+    parity = Bundle.load(evaluated.paths.bundle).spec.parity
+    rows = re.findall(r"<tr><td>(.*?)</td></tr>", section)
+    assert [row.split("<")[0] for row in rows] == list(parity)
+    for row, found in zip(rows, parity.values(), strict=True):
+        assert row.endswith("passed" if found.passed else html.escape("; ".join(found.reasons)))
+        assert found.grades_equal is None or f"<td>{found.grades_equal:.2%}</td>" in row
 
 
 def test_photographs_of_eyes_are_not_called_phantoms(turned: Evaluated) -> None:
