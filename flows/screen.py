@@ -157,7 +157,7 @@ def _take_in(night: _Night, lock: NightLock) -> None:
         found, after = night.step(steps.look, "look", night.params.screening.inbox, after)
         for chunk in _chunks(found, _CHUNK):
             lock.confirm(patience_s=_DELAYS_S[: night.params.screening.batch_retries])
-            night.attempt(steps.register, "register", chunk, night.params.imaging.max_bytes, night.run_id)
+            night.attempt(steps.register, "register", chunk, night.params, night.run_id)
 
 
 def _score(night: _Night, lock: NightLock) -> None:

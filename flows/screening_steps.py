@@ -63,11 +63,12 @@ def look(prefix: str, after: str) -> tuple[list[inbox.Found], str | None]:
     return inbox.waiting(objects, engine, prefix, after=after)
 
 
-def register(found: list[inbox.Found], max_bytes: int, run_id: str) -> inbox.Registered:
+def register(found: list[inbox.Found], params: Params, run_id: str | None) -> inbox.Registered:
     """A chunk of inbox objects becomes scans, or goes to quarantine."""
     engine, objects = services()
-    attributions = Attributions(objects, now=datetime.now(UTC))
-    return inbox.register(objects, engine, found, attributions, max_bytes=max_bytes, run_id=run_id)
+    said = params.screening
+    attributions = Attributions(objects, now=datetime.now(UTC), patterns=said.patterns, prefix=said.inbox)
+    return inbox.register(objects, engine, found, attributions, max_bytes=params.imaging.max_bytes, run_id=run_id)
 
 
 def waiting(by: ScoredBy, after: scans.Visit | None, rescore: bool) -> tuple[list[list[str]], scans.Visit | None]:
@@ -98,8 +99,7 @@ def mend(params: Params) -> repair.Repaired:
         after: str | None = ""
         while after is not None:
             found, after = inbox.waiting(objects, engine, params.screening.inbox, after=after)
-            attributions = Attributions(objects, now=datetime.now(UTC))
-            inbox.register(objects, engine, found, attributions, max_bytes=params.imaging.max_bytes, run_id=None)
+            register(found, params, None)
         return repair.repair(engine, objects, _grader_of)
 
 

@@ -61,8 +61,10 @@ def drill(
 
 def _line(result: "Result") -> str:
     if not result.wrong:
-        return f"holds   {result.fault}"
-    return f"BROKEN  {result.fault}\n" + "\n".join(f"        {sentence}" for sentence in result.wrong[:10])
+        return f"holds   {result.seconds:6.1f} s  {result.fault}"
+    return f"BROKEN  {result.seconds:6.1f} s  {result.fault}\n" + "\n".join(
+        f"        {sentence}" for sentence in result.wrong[:10]
+    )
 
 
 def _champion(settings: "Settings") -> Path:

@@ -15,7 +15,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-_STEPS = ("begin", "look", "register", "waiting", "score_batch", "finish", "publish")
+_STEPS = (
+    "begin",
+    "ride_canaries",
+    "look",
+    "register",
+    "waiting",
+    "score_batch",
+    "find_drift",
+    "finish",
+    "tell",
+    "publish",
+)
 
 
 class Boundaries:

@@ -1,5 +1,6 @@
 """A whole drill: one undisturbed night to learn what is true, then fault after fault, each judged by what is stored."""
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ class Result:
     captures: int
     """Delivered until then; all of them are judged again each time."""
     wrong: tuple[str, ...]
+    seconds: float
 
 
 def drill(
@@ -52,10 +54,13 @@ def drill(
 
 
 def _judged(there: Place, fault: faults.Fault, rounds: list[Round], truth: verdict.Truth) -> Result:
+    began = time.monotonic()
     try:
         wrong = fault.strike(there)
     except DrillError as error:
         wrong = [str(error)]
     wrong += nights.complete(there)
     wrong += verdict.broken(there, rounds, truth)
-    return Result(fault.name, sum(len(one.captures) for one in rounds), tuple(wrong))
+    return Result(
+        fault.name, sum(len(one.captures) for one in rounds), tuple(wrong), round(time.monotonic() - began, 1)
+    )
