@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from typer.testing import CliRunner
 from clarity import params as parameters
 from clarity import stack
 from clarity.cli import screen as command
-from clarity.errors import AlreadyRunning, NoChampion, ScreeningIncomplete, StorageError
+from clarity.errors import AlreadyRunning, LimitPassed, NoChampion, ScreeningIncomplete, StorageError
 from clarity.registry import promotion
 from clarity.registry.models import Registry
 from clarity.settings import Settings
@@ -255,3 +256,63 @@ def kill_everything_but_me(engine: database.Engine) -> None:
     others = "datname = current_database() AND pid <> pg_backend_pid()"
     with database.connection(engine) as link:
         link.execute(text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}"))  # noqa: S608
+
+
+def test_a_name_that_matches_a_pattern_says_whose_a_capture_is(
+    engine: database.Engine, objects: Objects, config: list[str], champion: str
+) -> None:
+    params = parameters.load(config[0])
+    pattern = r"(?P<patient>[^/_]+)_(?P<eye>OD|OS)_(?P<visit>[^/_]+)\.jpg"
+    screening = params.screening.model_copy(update={"patterns": (pattern,)})
+    Path(config[0]).write_text(parameters.dump(params.model_copy(update={"screening": screening})))
+    objects.put("inbox/K7_OD_v9.jpg", tiny.jpeg(tiny.eye(seed=77)))
+    assert screen(config)["scored"] == 6
+    with database.session(engine) as session:
+        chosen = select(tables.Scan.eye, tables.Scan.visit).join(tables.Patient)
+        assert session.execute(chosen.where(tables.Patient.external_id == "K7")).one() == ("right", "v9")
+
+
+def test_canaries_ride_and_drift_is_looked_for(objects: Objects, config: list[str], champion: str) -> None:
+    summary = screen(config)
+    assert summary["canaries"] >= 1 and summary["canaries_changed"] == []
+    assert [row["name"] for row in summary["drift"]] == ["quality", "referable probability", "camera"]
+    assert set(summary["steps"]) >= {"begin", "canaries", "register", "score", "drift"}
+    assert objects.exists(f"{summary['report']}report.html")
+
+
+def test_a_canary_that_comes_back_changed_fails_the_night_and_its_results_stand(
+    settings: Settings, engine: database.Engine, objects: Objects, config: list[str], tiny_bundle: Path, tmp_path: Path
+) -> None:
+    bundle = tmp_path / "changed"
+    shutil.copytree(tiny_bundle, bundle)
+    said = json.loads((bundle / "bundle.json").read_text())
+    expected = next(c["expected"] for c in said["canaries"] if c["expected"]["fp32"]["gradable"])
+    for one in expected.values():
+        one["grade"] = (one["grade"] + 1) % 5
+    (bundle / "bundle.json").write_text(json.dumps(said))
+    registry = Registry(settings.need("mlflow_tracking_uri"))
+    ref = registry.register(bundle, new_run(registry), parameters.load(config[0]).model.name)
+    promotion.promote(registry, engine, ref, actor="test", reasons=["for the test"])
+    with pytest.raises(LimitPassed, match="canaries: 1 of"):
+        screen(config, "night-1")
+    with database.session(engine) as session:
+        run = runs.get(session, "night-1")
+    assert run is not None and run.status == "failed" and run.counts["scored"] == 5
+
+
+def test_history_is_rescored_beside_what_was_said_and_the_report_says_who_changes_side(
+    settings: Settings, engine: database.Engine, objects: Objects, config: list[str], champion: str, tiny_bundle: Path
+) -> None:
+    screen(config)
+    registry = Registry(settings.need("mlflow_tracking_uri"))
+    ref = registry.register(tiny_bundle, new_run(registry), parameters.load(config[0]).model.name)
+    promotion.promote(registry, engine, ref, actor="test", reasons=["for the test"])
+    summary = screen(config, rescore=True)
+    assert (summary["kind"], summary["registered"], summary["scored"]) == ("rescore", 0, 5)
+    assert rows(engine)["predictions"] == 10
+    changes = json.loads(objects.get(f"{summary['report']}changes.json"))
+    assert (changes["compared"], changes["to_referable"], changes["to_not_referable"]) == (5, 0, 0)
+    with database.session(engine) as session:
+        standing = select(tables.Outcome.model_version).where(~tables.Outcome.superseded)
+        assert set(session.scalars(standing)) == {ref.version}
+    assert screen(config, rescore=True)["scored"] == 0
