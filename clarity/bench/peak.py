@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from clarity.bench import fma
-from clarity.inference.processor import Precision, openvino
+from clarity.inference.processor import Precision, core, openvino
 
 _SIDE = 2048
 GFLOP = 2 * _SIDE**3 / 1e9
@@ -41,7 +41,7 @@ def _by_openvino(precision: Precision, threads: int) -> Callable[[], object]:
         "INFERENCE_NUM_THREADS": str(threads),
         "INFERENCE_PRECISION_HINT": _HINTS[precision],
     }
-    request = ov.Core().compile_model(model, "CPU", options).create_infer_request()
+    request = core().compile_model(model, "CPU", options).create_infer_request()
     given = random.uniform(0, 1, (_SIDE, _SIDE)).astype(np.float32)
     return lambda: request.infer([given], share_inputs=True, share_outputs=True)
 

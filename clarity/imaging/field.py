@@ -30,8 +30,8 @@ def in_view(view: View) -> Field:
     """The same in a photograph that may be decoded at a fraction; the circle is in pixels of the original."""
     small = coarsened(view, coarsest(max(view.width, view.height), _THUMBNAIL))
     # A JPEG's last pixels may be only part picture; at full size they would not be there.
-    whole_rows, whole_columns = (view.height - view.top) // small.factor, (view.width - view.left) // small.factor
-    red, green, blue = cv2.split(small.image[:whole_rows, :whole_columns])
+    down, across = (max(1, side // small.factor) for side in (view.height - view.top, view.width - view.left))
+    red, green, blue = cv2.split(small.image[:down, :across])
     light, shade = cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue)
     rows, columns = _within_border(light)
     found = disc.search(light[rows, columns], shade[rows, columns])

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from clarity.errors import InferenceError
-from clarity.inference.processor import openvino
+from clarity.inference.processor import core, openvino
 from clarity.inference.quiet import quiet
 
 if TYPE_CHECKING:
@@ -111,4 +111,4 @@ def _write_ir(folder: Path) -> None:
     """The ONNX file as OpenVINO IR, by the C++ reader."""
     ov = openvino()
     with quiet(_EXPORTERS):
-        ov.save_model(ov.Core().read_model(folder / ONNX), folder / IR, compress_to_fp16=False)
+        ov.save_model(core().read_model(folder / ONNX), folder / IR, compress_to_fp16=False)

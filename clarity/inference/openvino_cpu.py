@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from clarity.errors import InferenceError
-from clarity.inference.processor import Precision, openvino
+from clarity.inference.processor import Precision, core
 from clarity.inference.scores import Scores, Streams, join, reason
 from clarity.records import Tensor
 
@@ -44,7 +44,7 @@ class OpenvinoCpu:
             "ENABLE_CPU_PINNING": "NO",
         }
         try:
-            return cls(openvino().Core().compile_model(str(graph), "CPU", options), count)
+            return cls(core().compile_model(str(graph), "CPU", options), count)
         except (RuntimeError, ValueError) as error:
             raise InferenceError(f"{graph}: cannot be compiled for cpu at {precision}: {reason(error)}") from None
 

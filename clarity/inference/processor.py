@@ -4,6 +4,7 @@ A precision that a processor has no instructions for still runs: emulated, slowe
 that saturate. So a form is used only where it is native.
 """
 
+import functools
 import os
 import sys
 from collections.abc import Collection
@@ -30,6 +31,15 @@ def openvino() -> Any:
     return openvino
 
 
+@functools.cache
+def core() -> Any:
+    """This process's OpenVINO runtime: each further one would load the CPU plugin again."""
+    return openvino().Core()
+
+
+os.register_at_fork(after_in_child=core.cache_clear)  # its threads stay with the parent
+
+
 def native(capabilities: Collection[str], instructions: Collection[str]) -> frozenset[Precision]:
     """The precisions that a CPU computes in by itself.
 
@@ -46,7 +56,7 @@ def native(capabilities: Collection[str], instructions: Collection[str]) -> froz
 
 def here() -> frozenset[Precision]:
     """``native`` of this machine."""
-    return native(openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"), instructions())
+    return native(core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"), instructions())
 
 
 def instructions(cpuinfo: Path = _CPUINFO) -> frozenset[str]:

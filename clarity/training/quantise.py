@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clarity.imaging import to_tensor
-from clarity.inference.processor import openvino
+from clarity.inference.processor import core, openvino
 from clarity.inference.quiet import quiet
 
 Images = NDArray[np.uint8]
@@ -32,7 +32,7 @@ def quantise(ir: Path, target: Path, photographs: Images, *, in_float: float = 0
     (the 1 × 1 convolution to the maps) and the mean always are: they cost nothing, and everything is read off them.
     """
     ov, nncf = openvino(), _nncf()
-    model = ov.Core().read_model(ir)
+    model = core().read_model(ir)
     with quiet():
         quantised = nncf.quantize(
             model,

@@ -16,8 +16,7 @@ body{font:16px/1.55 system-ui,sans-serif;color:#1f2933;background:#fff;max-width
 h1{font-size:1.6rem;margin-bottom:.2rem} h2{font-size:1.15rem;margin-top:2.2rem}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums} td,th{padding:.28rem .9rem .28rem 0;text-align:left}
 tr+tr td{border-top:1px solid #e4e7eb} th{font-weight:600;border-bottom:2px solid #cbd2d9}
-table{margin-bottom:1.2rem} .wide{overflow-x:auto} .wide td{min-width:4.5rem;vertical-align:top}
-.wide td:last-child{min-width:12rem}
+table{margin-bottom:1.2rem} .wide{overflow-x:auto} .wide td{vertical-align:top} .wide td:nth-child(2){min-width:8rem}
 img{max-width:100%;height:auto} .pair{display:flex;flex-wrap:wrap;gap:1rem} .pair img{max-width:min(100%,27rem)}
 .warn{background:#fff4e5;border-left:4px solid #c2410c;padding:.7rem 1rem;margin:1rem 0}
 .soft{color:#616e7c} code{font-size:.9em}
@@ -156,8 +155,8 @@ def _forms(parity: Mapping[Precision, Parity]) -> str:
         figures = found.figures()
         cells = (form.format(figures[name]) if name in figures else "" for name, (_, form) in _FORM_FIGURES.items())
         verdict = "passed" if found.passed else f"left out: {'; '.join(found.reasons)}"
-        rows.append(_row(precision, *cells, str(found.n), verdict))
-    head = _head("form", *(label for label, _ in _FORM_FIGURES.values()), "n", "verdict")
+        rows.append(_row(precision, verdict, *cells, str(found.n)))
+    head = _head("form", "verdict", *(label for label, _ in _FORM_FIGURES.values()), "n")
     said = (
         "Each precision that the network can run at, compared with the trained network (torch, float32) on the "
         "validation split. Only those that passed are in the bundle; the figures above are those of fp32."
