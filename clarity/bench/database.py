@@ -7,6 +7,7 @@ import itertools
 import random
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 
 from sqlalchemy import Engine, func, select, text
 from sqlalchemy.orm import Session
@@ -14,7 +15,7 @@ from sqlalchemy.orm import Session
 from clarity.bench import waiting, years
 from clarity.bench.rows import Row
 from clarity.bench.years import BY, Size
-from clarity.storage import database, history, leases, results, runs, scans, tables, worklist
+from clarity.storage import database, history, leases, nights, results, runs, scans, tables, worklist
 
 _CALLS, _UNTIMED = 300, 20
 _TARGET_MS = 50.0
@@ -51,8 +52,8 @@ class _Bench:
         self._chance = random.Random(7)  # noqa: S311
         with database.session(engine) as session:
             runs.start(session, _NIGHT, BY)
-            nights = session.scalars(select(tables.ScreeningRun.id).order_by(tables.ScreeningRun.started_at))
-            self._nights = list(nights)[-30:-1]
+            known = session.scalars(select(tables.ScreeningRun.id).order_by(tables.ScreeningRun.started_at))
+            self._nights = list(known)[-32:-2]
             patients = tables.Patient.id.in_([self._chance.randint(1, size.patients) for _ in range(2 * calls)])
             self._patients = list(session.scalars(select(tables.Patient.external_id).where(patients)))
 
@@ -89,20 +90,21 @@ class _Bench:
             yield _claim(self._chance.choice(visits[: len(visits) // 2]), f"{_NIGHT}:{number}")
 
     def reads(self) -> dict[str, Iterator[Call]]:
-        """What is read of a night, each by itself, and the nights before it."""
+        """What a night's report asks of the night, each by itself, and of the thirty nights before."""
         of_run: dict[str, Callable[[Session, str], object]] = {
             "tally": results.tally_of_run,
-            "outcomes": results.outcomes_of_run,
-            "grades": results.grades_of_run,
-            "quarantine": lambda session, run: (
-                runs.open_quarantine(session, run_id=run),
-                runs.count_quarantine(session),
-            ),
-            "worst": lambda session, run: results.worst_of_run(session, run, 24),
+            "grades": nights.graded,
+            "outcomes": nights.joined,
+            "ungradable": nights.ungradable,
+            "ungradable_reasons": nights.ungradable_reasons,
+            "review_reasons": nights.review_reasons,
+            "quarantine": lambda session, run: nights.refusals(session, run, years.BEGAN),
+            "open": lambda session, _: runs.count_quarantine(session),
+            "qualities": nights.qualities,
+            "worst": lambda session, run: nights.worst(session, run, 24),
+            "thirty": lambda session, _: nights.earlier_grades(session, datetime.now(UTC)),
         }
-        nights = itertools.cycle(self._nights)
-        asked = {name: (_of_run(ask, next(nights)) for _ in itertools.count()) for name, ask in of_run.items()}
-        return asked | {"nights": itertools.repeat(lambda session: runs.latest(session, 30))}
+        return {name: _of_runs(ask, itertools.cycle(self._nights)) for name, ask in of_run.items()}
 
     def row(self, name: str, kinds: dict[str, Iterator[Call]]) -> Row:
         """The slowest kind's 95th percentile; the others and the medians are in the detail."""
@@ -126,8 +128,9 @@ def _page(cursor: worklist.Cursor) -> Call:
     return lambda session: worklist.page(session, cursor)
 
 
-def _of_run(ask: Callable[[Session, str], object], run: str) -> Call:
-    return lambda session: ask(session, run)
+def _of_runs(ask: Callable[[Session, str], object], asked: Iterator[str]) -> Iterator[Call]:
+    for run in asked:
+        yield lambda session, run=run: ask(session, run)  # type: ignore[misc]
 
 
 def _claim(after: scans.Visit, chunk: str) -> Call:

@@ -85,12 +85,12 @@ class Settled:
     quality: float | None = None
 
 
-def waiting_visits(session: Session, *, after: Visit | None = None, limit: int = 500) -> list[Visit]:
+def waiting_visits(session: Session, *, after: Visit | None = None, limit: int = 200) -> list[Visit]:
     """Visits with a capture that waits for a model, in a fixed order, a page at a time; reads an index only."""
     return _visits(session, Scan.state == "registered", after, limit)
 
 
-def visits_before(session: Session, by: ScoredBy, *, after: Visit | None = None, limit: int = 500) -> list[Visit]:
+def visits_before(session: Session, by: ScoredBy, *, after: Visit | None = None, limit: int = 200) -> list[Visit]:
     """Visits with a capture that some model version scored and this one did not, in the same way."""
     return _visits(session, and_(Scan.state == "scored", ~said(by).exists()), after, limit)
 
