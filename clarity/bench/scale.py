@@ -25,7 +25,7 @@ from flows.screening_steps import Champion
 if TYPE_CHECKING:
     from distributed import Client
 
-_NUMBER, _CHUNK, _MOST, _CALIBRATION = 256, 32, 3, 32
+_NUMBER, _CHUNK, _MOST, _CALIBRATION = 128, 16, 3, 32
 _OVERLAY = 224
 _TARGET = 1.5
 """Two workers share the machine with PostgreSQL, the object store and Dask's scheduler."""
@@ -34,7 +34,7 @@ _TARGET = 1.5
 def rows(images: Path | None, repeats: int) -> list[Row]:
     """``scale.two_workers``: photographs a second of two worker processes over those of one, each on half the cores.
 
-    JPEG in S3 -> prediction row in PostgreSQL and overlay in S3, chunks of 32 on a Dask cluster of this machine, as
+    JPEG in S3 -> prediction row in PostgreSQL and overlay in S3, chunks of 16 on a Dask cluster of this machine, as
     ``runner: dask`` makes it; ResNet-50 at its fastest form. Both clusters are warm, and take turns.
     """
     torch.set_num_threads(cores())

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
@@ -25,6 +26,7 @@ _A_NIGHT = 20_000
 _LEAST_NIGHTS = 40
 MODEL, OLD, NEW, FINGERPRINT = "clarity-dr", "3", "4", "0123456789abcdef"
 BY = ScoredBy(MODEL, NEW, FINGERPRINT)
+BEGAN = datetime(2024, 1, 1, tzinfo=UTC)
 _QUICKLY = ("maintenance_work_mem = '512MB'", "work_mem = '256MB'", "synchronous_commit = off")
 """Of the connection that fills; the server stays as ``clarity up`` starts it."""
 _INDEXED = ("scans", "predictions", "outcomes", "inbox_objects", "reviews")

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import ARRAY, SmallInteger, Text, delete, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -34,14 +34,15 @@ def claim(session: Session, shas: Sequence[str], by: ScoredBy, *, chunk: str, ru
     """
     owner = f"{chunk}#{uuid4().hex}"
     table, until = Lease, func.now() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
-    fresh = [
-        {"sha256": sha, "model": by.model, "model_version": by.version, "fingerprint": by.fingerprint}
-        for sha in _open(session, shas, by)
-    ]
+    fresh = _open(session, shas, by)
     if not fresh:
         return Claim(owner, {})
-    rows = [row | {"owner": owner, "run_id": run_id, "until": until, "attempts": 0} for row in fresh]
-    statement = insert(table).values(rows)
+    # from one array and not from a list of rows: the statement is the same whatever their number, and prepared once
+    each = func.unnest(literal(fresh, ARRAY(Text))).column_valued("sha256")
+    same = (by.model, by.version, by.fingerprint, owner, run_id)
+    rows = select(each, *(literal(value, Text) for value in same), until, literal(0, SmallInteger))
+    names = ("sha256", "model", "model_version", "fingerprint", "owner", "run_id", "until", "attempts")
+    statement = insert(table).from_select(names, rows)
     held = or_(table.until <= func.now(), func.split_part(table.owner, "#", 1) == chunk)
     taken = statement.on_conflict_do_update(
         index_elements=["sha256", "model", "model_version", "fingerprint"],

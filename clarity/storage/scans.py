@@ -87,12 +87,12 @@ def known(session: Session, shas: Sequence[str]) -> set[str]:
     return set(session.scalars(select(Scan.sha256).where(Scan.sha256.in_(list(shas))))) if shas else set()
 
 
-def waiting_visits(session: Session, *, after: Visit | None = None, limit: int = 500) -> list[Visit]:
+def waiting_visits(session: Session, *, after: Visit | None = None, limit: int = 200) -> list[Visit]:
     """Visits with a capture that waits for a model, in a fixed order, a page at a time; reads an index only."""
     return _visits(session, Scan.state == "registered", after, limit)
 
 
-def visits_before(session: Session, by: ScoredBy, *, after: Visit | None = None, limit: int = 500) -> list[Visit]:
+def visits_before(session: Session, by: ScoredBy, *, after: Visit | None = None, limit: int = 200) -> list[Visit]:
     """Visits with a capture that some model version scored and this one did not, in the same way."""
     return _visits(session, and_(Scan.state == "scored", ~said(by).exists()), after, limit)
 
