@@ -173,6 +173,7 @@ def local(workers: int, cores: int, settings: Settings) -> dict[str, Any]:
         "threads_per_worker": 1,
         "processes": True,
         "host": "127.0.0.1",
-        "dashboard_address": None,
+        "dashboard_address": "127.0.0.1:0",  # what is left of it answers whether the scheduler lives
+        "scheduler_kwargs": {"dashboard": False},
         "env": settings.environment() | {"CLARITY_CORES": share, "OPENCV_FOR_THREADS_NUM": share},
     }

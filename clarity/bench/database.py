@@ -67,8 +67,8 @@ class _Bench:
             "deep": (_page(self._chance.choice(deep)) for _ in itertools.count()),
         }
 
-    def _cursors(self) -> list[worklist.Cursor]:
-        found: list[worklist.Cursor] = []
+    def _cursors(self) -> list[worklist.Cursor | None]:
+        found: list[worklist.Cursor | None] = [None]  # of few rows there is no page but the first
         with database.session(self._engine) as session:
             cursor = worklist.page(session).following
             while cursor is not None and len(found) < 1000:
@@ -126,7 +126,7 @@ class _Bench:
                 yield 1000 * (time.perf_counter() - began)
 
 
-def _page(cursor: worklist.Cursor) -> Call:
+def _page(cursor: worklist.Cursor | None) -> Call:
     return lambda session: worklist.page(session, cursor)
 
 

@@ -145,13 +145,15 @@ def earlier_grades(session: Session, before: datetime, limit: int = 30) -> list[
 
 
 def qualities(session: Session, run_id: str) -> tuple[list[int], list[int]]:
-    """Histograms of the quality score over [0, 1]: of the photographs that a run graded, and of the ungradable."""
+    """Histograms of the quality score over [0, 1]: of the photographs that a run found gradable, and of the ungradable.
+
+    Nothing of a run that scores history again, which measures no quality anew.
+    """
     bins = func.least(func.width_bucket(Scan.quality, 0.0, 1.0, BINS), BINS)
-    by_run = select(bins, func.count()).join(Prediction, Prediction.sha256 == Scan.sha256)
-    refused = select(bins, func.count()).where(Scan.settled_by == run_id, Scan.state == "ungradable")
+    settled = select(bins, func.count()).where(Scan.settled_by == run_id)
     return (
-        _histogram(session, by_run.where(Prediction.run_id == run_id)),
-        _histogram(session, refused),
+        _histogram(session, settled.where(Scan.state == "scored")),
+        _histogram(session, settled.where(Scan.state == "ungradable")),
     )
 
 
