@@ -35,6 +35,16 @@ def _nobody_elses_services() -> None:
             del os.environ[name]
 
 
+@pytest.fixture(autouse=True)
+def _environment_stays() -> Iterator[None]:
+    """What a command that runs in this process puts into the environment is not there for the next test."""
+    before = dict(os.environ)
+    yield
+    for name in set(os.environ) - set(before):
+        del os.environ[name]
+    os.environ.update(before)
+
+
 @pytest.fixture(scope="session")
 def fundus() -> Path:
     """The folder of real graded photographs; tests that need it skip where it is absent."""

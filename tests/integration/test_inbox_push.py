@@ -1,5 +1,6 @@
 """A folder into the inbox by the real command: once, again, while it is written to, with everything that is wrong."""
 
+import contextlib
 import csv
 import itertools
 import json
@@ -267,9 +268,15 @@ def test_a_file_that_changes_while_it_is_read_is_not_sent(objects: Objects, fold
 def test_a_watched_folder_sends_what_comes_until_it_is_interrupted(
     settings: Settings, objects: Objects, folder: Path
 ) -> None:
-    command = [sys.executable, "-c", "from clarity.cli import main; main()", "inbox", "push", str(folder)]
+    # a shell starts what it puts into the background with SIGINT ignored, and its children inherit that
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    command = [sys.executable, "-c", f"{heard}from clarity.cli import main; main()", "inbox", "push", str(folder)]
     command += ["--watch", "--every", "0.2"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process,
+        contextlib.ExitStack() as last,
+    ):
+        last.callback(process.kill)
         until = time.monotonic() + 60
         while len(inside(objects)) < 10 and time.monotonic() < until:
             time.sleep(0.1)
