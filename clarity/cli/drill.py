@@ -20,7 +20,7 @@ def drill(
     bundle: Annotated[Path | None, typer.Option(help="A bundle; the champion where none is given.")] = None,
     kills: Annotated[int, typer.Option(min=0, help="Kills at random moments.")] = 50,
     every: Annotated[int, typer.Option(min=1, help="Kill at every n-th boundary between steps and writes.")] = 1,
-    only: Annotated[str, typer.Option(help="Only faults whose name contains this.")] = "",
+    only: Annotated[list[str] | None, typer.Option(help="Only faults whose name contains this.")] = None,
     output: Annotated[Path | None, typer.Option("--json", help="Write the results to this file too.")] = None,
 ) -> None:
     """Kill, starve and double nights of screening; check after each that every capture has exactly one end.
@@ -45,7 +45,7 @@ def drill(
             bundle or _champion(settings),
             kills=kills,
             every=every,
-            only=only,
+            only=only or (),
             announce=lambda total: progress.update(bar, total=total),
         ):
             results.append(result)

@@ -24,6 +24,7 @@ from clarity.stack import postgres, s3
 from clarity.stack.addresses import Home
 from clarity.stack.parts import PARTS
 from clarity.stack.process import Record
+from tests.conftest import PROJECT, STACK_VARIABLES
 
 SMALL = ("postgres", "s3")
 UP = """
@@ -36,9 +37,9 @@ print(*stack.up(Settings.load(), parts={}).names)
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A home so deep that a Unix socket would not fit into it (107 bytes), and no addresses in the environment."""
-    for name in ("CLARITY_DATABASE_URL", "CLARITY_S3_ENDPOINT_URL", "MLFLOW_TRACKING_URI", "PREFECT_API_URL"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.delenv("CLARITY_S3_BUCKET", raising=False)
+    for name in filter(STACK_VARIABLES.match, list(os.environ)):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("CLARITY_PROJECT", str(PROJECT))
     folder = tmp_path / ("deep-" * 20) / "home"
     monkeypatch.setenv("CLARITY_HOME", str(folder))
     yield folder
