@@ -27,7 +27,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_whatever_dies_every_capture_ends_once_and_the_report_is_true(stack: Settings, bundle: Path) -> None:
-    chosen = ("random", "PostgreSQL stopped", "500", "two schedules", "stalls", "promoted", "after score_batch")
+    chosen = ("random", "500", "stalls", "promoted")  # all of them take half an hour: that is the command's
     results = list(drill(stack, bundle, kills=1, only=chosen))
     assert [(result.fault, result.wrong) for result in results if result.wrong] == []
     names = " ".join(result.fault for result in results)
