@@ -59,6 +59,7 @@ def screen(
     settings = Settings.load()
     params = parameters.load(*(settings.project / name for name in configuration))
     run_id = run_id or f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid4().hex[:6]}"
+    steps.find_policy(params.screening.policy)  # a wrong name is known before anything is touched
     champion = _step(steps.find_champion, "champion", params)(params.model.name)
     night = _Night(run_id, champion, params, rescore)
     engine = steps.engine_of(settings.need("database_url"))

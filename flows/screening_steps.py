@@ -42,6 +42,11 @@ def find_champion(name: str) -> Champion:
     return Champion(ScoredBy(ref.name, ref.version, bundle.spec.fingerprint), str(bundle.path))
 
 
+def find_policy(name: str) -> Policy:
+    """The referral policy of the night. Raises ParameterError."""
+    return policy.load(Settings.load().project / policy.FOLDER, name)
+
+
 def begin(run_id: str, by: ScoredBy, kind: str) -> int:
     """Open the run, end the leases of workers that died with earlier ones; returns how many runs had died."""
     with database.session(services()[0]) as session:
@@ -180,7 +185,7 @@ def _grader_of(by: ScoredBy) -> Grader:
 
 @functools.lru_cache(maxsize=1)
 def _policy(name: str) -> Policy:
-    return policy.load(Settings.load().project / policy.FOLDER, name)
+    return find_policy(name)
 
 
 @functools.lru_cache(maxsize=1)

@@ -11,6 +11,7 @@ from clarity.settings import Settings
 
 _PACKAGES = ("clarity", "flows")
 _SKIP = frozenset({"__pycache__", ".mypy_cache", ".ruff_cache"})
+_POLICIES = Path("conf/policies")
 
 DVC_CONFIG = """[core]
     analytics = false
@@ -25,7 +26,7 @@ DVC_CONFIG = """[core]
 
 
 def lay_out(project: Path, target: Path, params: Params) -> None:
-    """Copy clarity/, flows/ and dvc.yaml of ``project`` to ``target`` and write conf/pipeline.yaml from ``params``.
+    """Copy clarity/, flows/, conf/policies/ and dvc.yaml of ``project`` and write conf/pipeline.yaml from ``params``.
 
     Only what differs is written; files that the project no longer has are removed. Raises WorkspaceError.
     """
@@ -35,6 +36,7 @@ def lay_out(project: Path, target: Path, params: Params) -> None:
         raise WorkspaceError(f"{project}: no dvc.yaml, not a Clarity project")
     for package in _PACKAGES:
         _mirror(project / package, target / package)
+    _mirror(project / _POLICIES, target / _POLICIES)
     _write(target / "dvc.yaml", (project / "dvc.yaml").read_bytes())
     _write(target / "conf" / "pipeline.yaml", dump(params).encode())
 

@@ -11,7 +11,9 @@ from clarity.data import template
 from clarity.data.workspace import Workspace, version_of
 from clarity.errors import AlreadyRunning, WorkspaceError
 from clarity.params import Params
+from clarity.screening import policy
 from clarity.settings import Settings
+from tests.conftest import PROJECT
 
 STAGES = """stages:
   a_last:
@@ -156,3 +158,8 @@ def test_the_project_itself_is_no_workspace_of_its_own(tmp_path: Path, params: P
         template.lay_out(source, source, params)
     with pytest.raises(WorkspaceError, match=r"no dvc\.yaml"):
         template.lay_out(tmp_path / "nowhere", tmp_path / "own", params)
+
+
+def test_a_workspace_of_its_own_has_all_that_a_night_in_it_reads(tmp_path: Path, params: Params) -> None:
+    template.lay_out(PROJECT, tmp_path / "demo", params)
+    assert policy.load(tmp_path / "demo" / policy.FOLDER, params.screening.policy).name == params.screening.policy
