@@ -118,6 +118,38 @@ class DrillError(ClarityError):
     """A fault drill could not be carried out, or found what must not be."""
 
 
+class UnknownRecord(ClarityError):
+    """There is no patient, scan or key of that id."""
+
+
+class PatientError(ClarityError):
+    """What is said of a patient cannot be kept: a field is malformed, or the external id is another patient's."""
+
+
+class SealError(ClarityError):
+    """Who a patient is cannot be sealed or opened: a key is missing, malformed or not the one that sealed it."""
+
+
+class Erased(ClarityError):
+    """Who this patient was has been erased: nothing can be changed or added."""
+
+
+class AccessRefused(ClarityError):
+    """No key, an unknown, expired or revoked one."""
+
+
+class ScopeMissing(AccessRefused):
+    """A key that is good, and not for this."""
+
+
+class TooManyRequests(ClarityError):
+    """More requests than the key may make in a minute."""
+
+
+class IdempotencyConflict(ClarityError):
+    """An Idempotency-Key that was used for another request."""
+
+
 class ReviewError(ClarityError):
     """A review of a capture that is not known or that no model has judged, or one that decides nothing."""
 

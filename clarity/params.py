@@ -152,6 +152,14 @@ class ServingParams(Section):
     batch_timeout_s: float = Field(ge=0)
     timeout_s: float = Field(gt=0)
     max_upload_bytes: int = Field(gt=0)
+    max_images: int = Field(ge=1, le=256)
+    max_waiting: int = Field(ge=1)
+    follow_s: float = Field(gt=0)
+    url_expires_s: int = Field(ge=1, le=604800)
+    page_size: int = Field(ge=1, le=1000)
+    rate_per_minute: int = Field(ge=1)
+    erasure: Literal["pseudonymise", "remove"]
+    cors_origins: tuple[str, ...]
 
 
 class PhantomParams(Section):

@@ -35,6 +35,18 @@ class Settings(BaseSettings):
 
     dask_address: str | None = Field(default=None, alias="CLARITY_DASK_ADDRESS")
     """Of a running Dask scheduler, tcp://host:8786; without it ``runner: dask`` makes a cluster on this machine."""
+    identity_keys: SecretStr | None = Field(default=None, alias="CLARITY_IDENTITY_KEYS")
+    """``id:base64`` of 32 bytes, several with commas: the first seals who patients are, all of them open it."""
+    search_key: SecretStr | None = Field(default=None, alias="CLARITY_SEARCH_KEY")
+    """Base64 of 32 bytes: what patients are searched by is hashed with it. It never changes."""
+    s3_public_url: str | None = Field(default=None, alias="CLARITY_S3_PUBLIC_URL")
+    """Where callers reach the store: presigned addresses are signed for it. The endpoint itself where it is not set."""
+    tls_certificate: Path | None = Field(default=None, alias="CLARITY_TLS_CERTIFICATE")
+    tls_key: Path | None = Field(default=None, alias="CLARITY_TLS_KEY")
+    api_url: str | None = Field(default=None, alias="CLARITY_API_URL")
+    """Of the online service, for its clients; the local stack's own where it serves."""
+    api_key: SecretStr | None = Field(default=None, alias="CLARITY_API_KEY")
+
     cores: int | None = Field(default=None, alias="CLARITY_CORES", ge=1)
     """How many cores this process uses; all that it may use where it is not set."""
 

@@ -30,6 +30,8 @@ _PORT_FLAGS = {
     "s3_admin_grpc": "-admin.port.grpc",
 }
 
+_PROBE, _PROBE_DATA = ".clarity/probe", b"Read to see whether the store answers.\n"
+
 
 class ObjectStore(Part):
     """The object store; one bucket."""
@@ -63,23 +65,28 @@ class ObjectStore(Part):
         return Command(argv, variables, data)
 
     def check(self, settings: Settings) -> None:
-        _bucket_exists(_client(settings), settings.s3_bucket)
+        client, bucket = _client(settings), settings.s3_bucket
+        if _bucket_exists(client, bucket):
+            # Just started, the store knows its buckets some moments before it can read what is in them.
+            _read(client, bucket, _PROBE)
 
     def finish(self, home: Home) -> str | None:
-        client, bucket = _client(home.settings), home.settings.s3_bucket
+        client, bucket = _client(home.settings, attempts=8), home.settings.s3_bucket
         if not _bucket_exists(client, bucket):
             client.create_bucket(Bucket=bucket)
+        if _read(client, bucket, _PROBE) != _PROBE_DATA:
+            client.put_object(Bucket=bucket, Key=_PROBE, Body=_PROBE_DATA)
         return None
 
 
-def _client(settings: Settings) -> "S3Client":
+def _client(settings: Settings, *, attempts: int = 1) -> "S3Client":
     import boto3
     from botocore.config import Config
 
     config = Config(
         connect_timeout=2,
         read_timeout=5,
-        retries={"total_max_attempts": 1},
+        retries={"total_max_attempts": attempts, "mode": "standard"},
         request_checksum_calculation="when_required",  # newer checksums break some S3-compatible stores
         response_checksum_validation="when_required",
         s3={"addressing_style": "path"},
@@ -104,6 +111,18 @@ def _bucket_exists(client: "S3Client", bucket: str) -> bool:
             raise
         return False
     return True
+
+
+def _read(client: "S3Client", bucket: str, key: str) -> bytes | None:
+    """An object, None where the store says that there is none; any other answer is raised."""
+    from botocore.exceptions import ClientError
+
+    try:
+        return client.get_object(Bucket=bucket, Key=key)["Body"].read()
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "NoSuchKey":
+            raise
+        return None
 
 
 def _weed() -> Path:

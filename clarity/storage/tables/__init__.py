@@ -3,6 +3,7 @@
 The Alembic migrations in ``storage/migrations/`` make them; a test holds the two equal.
 """
 
+from clarity.storage.tables.access import Access, Answered, ApiKey, Identified
 from clarity.storage.tables.base import Base
 from clarity.storage.tables.ledger import ACTIONS, Promotion
 from clarity.storage.tables.nights import (
@@ -25,7 +26,11 @@ __all__ = [
     "RUN_KINDS",
     "RUN_STATES",
     "STATES",
+    "Access",
+    "Answered",
+    "ApiKey",
     "Base",
+    "Identified",
     "InboxObject",
     "Lease",
     "Outcome",

@@ -1,6 +1,7 @@
 """Whose photographs: patients, scans, and what people said of them."""
 
 from datetime import datetime
+from uuid import UUID
 
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, SmallInteger, String, func, text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -14,12 +15,18 @@ DECISIONS: tuple[str, ...] = ("agree", "grade", "ungradable")
 
 
 class Patient(Base):
-    """A person, known by a pseudonymous external id only."""
+    """A person, known by pseudonymous ids only; who it is stands sealed in ``identities``."""
 
     __tablename__ = "patients"
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    uid: Mapped[UUID] = mapped_column(unique=True, server_default=func.gen_random_uuid())
+    """The id outside: says nothing, not even how many there are."""
     external_id: Mapped[str] = mapped_column(unique=True)
+    """The clinic's own pseudonymous id, or the uid where it gave none."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    erased_at: Mapped[datetime | None]
+    """When who it is was erased for good."""
 
 
 class Scan(Base):
