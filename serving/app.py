@@ -4,34 +4,38 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import cast
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from litserve import LitServer
 from starlette.middleware.gzip import GZipMiddleware
 
 from clarity import __version__, params
 from clarity.errors import SettingsError
-from clarity.params import Params
 from clarity.settings import Settings
-from serving import documentation, orphans, routes
+from serving import documentation, orphans, routes, status
 from serving.predict import GradingAPI
 from serving.schemas import STATEMENT
+from serving.site import Site
 from serving.source import Source
+from serving.work import Desk
 
+VERSION = "/v1"
+ROUTERS: tuple[Callable[[Site], APIRouter], ...] = (routes.router,)
+"""Each stands under /v1, and without it for whoever wants the newest version, hidden from the document."""
 _SCHEMA = "/openapi.json"
 _HOSTS = ("127.0.0.1", "0.0.0.0", "::")  # noqa: S104 - what LitServe can listen on; loopback unless said otherwise
 
 
-def build(source: Source, params: Params) -> LitServer:
+def build(source: Source, site: Site) -> LitServer:
     """A server for the source's model. Loads and connects to nothing: its worker does, once it runs."""
-    serving = params.serving
+    serving = site.params.serving
     api = GradingAPI(
         source,
-        overlay_size=params.screening.overlay_size,
+        overlay_size=site.params.screening.overlay_size,
         max_batch_size=serving.max_batch_size,
         batch_timeout=serving.batch_timeout_s,
     )
@@ -44,12 +48,14 @@ def build(source: Source, params: Params) -> LitServer:
         max_payload_size=2 * serving.max_upload_bytes,
         restart_workers=True,
     )
-    _dress(server.app, server, serving=serving)
+    _dress(server.app, server, site)
     return server
 
 
-def main(*, bundle: Path | None, host: str | None, port: int | None, configuration: list[Path]) -> None:
-    """Serve until SIGINT or SIGTERM; then answer what was taken and leave no process.
+def main(
+    *, bundle: Path | None, host: str | None, port: int | None, configuration: list[Path], open_: bool = False
+) -> None:
+    """Serve until SIGINT or SIGTERM; then answer what was taken and leave no process. ``open_``: without keys.
 
     Raises ParameterError, SettingsError (a host or port that cannot be listened on), BundleError (a named bundle that
     is refused). Without a champion it starts, and /predict answers 503 with the reason.
@@ -60,10 +66,12 @@ def main(*, bundle: Path | None, host: str | None, port: int | None, configurati
     if bundle is not None:
         source.locate()
     host, port = _address(host or loaded.serving.host, loaded.serving.port if port is None else port)
+    if open_ and host != _HOSTS[0]:
+        raise SettingsError(f"host {host}: not loopback, so it is not served --open, without keys")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("clarity.serving").info("http://%s:%d/docs (pid %d). %s", host, port, os.getpid(), STATEMENT)
     _stop_on_signals()
-    build(source, loaded).run(
+    build(source, Site(settings, loaded)).run(
         host=host,
         port=port,
         num_api_servers=1,
@@ -74,13 +82,18 @@ def main(*, bundle: Path | None, host: str | None, port: int | None, configurati
     )
 
 
-def _dress(app: FastAPI, server: LitServer, *, serving: params.ServingParams) -> None:
+def _dress(app: FastAPI, server: LitServer, site: Site) -> None:
     """Our paths instead of LitServe's, which answer text and turn a malformed body into a 500."""
     app.title, app.version, app.description = "Clarity", __version__, STATEMENT
     app.router.routes[:] = [route for route in app.router.routes if getattr(route, "path", "") == _SCHEMA]
     # A PNG in base64 costs a gzip more time than the network takes to look at the eye.
     app.user_middleware[:] = [entry for entry in app.user_middleware if entry.cls is not cast(object, GZipMiddleware)]
-    app.include_router(routes.router(server, serving))
+    app.state.desk = Desk(server, site.params.serving)
+    for router in ROUTERS:
+        made = router(site)
+        app.include_router(made, prefix=VERSION)
+        app.include_router(made, include_in_schema=False)
+    status.root(app, server)
     routes.register_errors(app)
     routes.document(app)
     documentation.offer(app)

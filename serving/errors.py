@@ -28,6 +28,10 @@ class BodyTooLarge(RequestError):
     """More bytes than the service takes."""
 
 
+class Overloaded(ClarityError):
+    """As many photographs wait as the service takes."""
+
+
 class Overdue(ClarityError):
     """No answer within the service's deadline: it is overloaded, or its worker was lost."""
 
@@ -55,6 +59,7 @@ TABLE: dict[type[ClarityError], Situation] = {
     errors.InferenceError: Situation(503, "no_result", "The model gave no result"),
     errors.StorageError: Situation(503, "storage_unavailable", "A service behind this one does not answer"),
     errors.SettingsError: Situation(503, "not_configured", "The service is not configured"),
+    Overloaded: Situation(503, "overloaded", "The service has enough to do"),
     Overdue: Situation(503, "overdue", "No answer in time"),
     ClarityError: Situation(500, "unexpected", "An error of the service"),
 }

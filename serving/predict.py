@@ -1,14 +1,13 @@
 """LitServe's verbs around ``clarity.inference``: setup and predict; decoding and encoding do nothing.
 
-LitServe fails a whole batch where one item raises in those two (#340). Here a photograph's bytes come in as they are,
-and each item of a batch carries its own answer, or its own error, out.
+LitServe fails a whole batch where one item raises in those two (#340). Here a job comes in as it is, and each
+photograph of a batch carries its own answer, or its own error, out.
 """
 
 import logging
 import signal
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from queue import Empty, Queue
 from typing import Any
 
@@ -18,20 +17,12 @@ from litserve.loops.simple_loops import BatchedLoop
 from clarity.errors import ClarityError
 from clarity.inference.grader import Graded, Grader
 from serving import orphans
-from serving.schemas import Answer, Drawing, Timing, draw
+from serving.reply import Drawing, Job, Reply, Result, draw
 from serving.source import Source
 
 log = logging.getLogger("clarity.serving")
-
-
-@dataclass(frozen=True, slots=True)
-class Photograph:
-    """What an HTTP process puts into the queue."""
-
-    data: bytes
-    queued_at: float
-    """time.monotonic(), which all processes of a machine share."""
-    drawing: Drawing
+_STORED = Drawing()
+"""What the object store keeps: the predicted grade, as PNG."""
 
 
 class GradingAPI(litserve.LitAPI):  # type: ignore[misc]  # litserve ships no types
@@ -58,45 +49,48 @@ class GradingAPI(litserve.LitAPI):  # type: ignore[misc]  # litserve ships no ty
         else:
             log.info("serving %s version %s", self.grader.bundle.spec.name, self.grader.model_version)
 
-    def batch(self, inputs: Sequence[Photograph]) -> Sequence[Photograph]:
-        """A batch of photographs is a list of them."""
+    def batch(self, inputs: Sequence[Job]) -> Sequence[Job]:
+        """A batch of jobs is a list of them."""
         return inputs
 
-    def predict(self, x: Sequence[Photograph]) -> list[bytes | ClarityError]:
-        """An encoded Answer, or a named error, for each photograph."""
-        if self.grader is None:
+    def predict(self, x: Sequence[Job]) -> list[list[Result] | ClarityError]:
+        """For each job a result for each of its photographs, or the named error that is all its answer."""
+        grader = self.grader
+        if grader is None:
             return [self.refusal or ClarityError("model: not loaded")] * len(x)
         started = time.monotonic()
-        graded = self.grader.grade([item.data for item in x])
+        graded = iter(grader.grade([data for job in x for data in job.photographs]))
         took = time.monotonic() - started
-        return [self._answer(one, item, started, took) for one, item in zip(graded, x, strict=True)]
+        return [[self._result(grader, next(graded), job, started, took) for _ in job.photographs] for job in x]
 
-    def _answer(
-        self, graded: Graded | ClarityError, item: Photograph, started: float, took: float
-    ) -> bytes | ClarityError:
-        if isinstance(graded, ClarityError) or self.grader is None:
-            return graded if isinstance(graded, ClarityError) else ClarityError("model: not loaded")
+    def _result(self, grader: Grader, graded: Graded | ClarityError, job: Job, started: float, took: float) -> Result:
+        if isinstance(graded, ClarityError):
+            return graded
         try:
             begun = time.monotonic()
-            drawn = draw(graded, self.overlay_size, item.drawing)
-            timing = Timing(
-                queue=round(max(0.0, started - item.queued_at) * 1e3, 1),
-                grade=round(took * 1e3, 1),
-                heatmap=round((time.monotonic() - begun) * 1e3, 1),
+            drawn = draw(graded, self.overlay_size, job.drawing)
+            kept = None
+            if job.keep:
+                kept = drawn if job.drawing == _STORED else draw(graded, self.overlay_size, _STORED)
+            return Reply.of(
+                graded,
+                grader.bundle.spec,
+                grader.model_version,
+                drawn=drawn,
+                overlay=kept.data if kept else None,
+                queue_ms=max(0.0, started - job.queued_at) * 1e3,
+                grade_ms=took * 1e3,
+                heatmap_ms=(time.monotonic() - begun) * 1e3,
             )
-            version = self.grader.model_version
-            answer = Answer.of(graded, self.grader.bundle.spec, model_version=version, drawn=drawn, timing=timing)
         except ClarityError as error:
             return error
-        return answer.model_dump_json().encode()
 
 
 class DrainLoop(BatchedLoop):  # type: ignore[misc]  # litserve ships no types
     """Batches what is waiting, and never makes a lone request wait for company.
 
     LitServe's own loop holds every request for the batch timeout, and asks its queue a thousand times a second while
-    there is none. Requests past the server's deadline are dropped: their callers have been answered. Where a worker is
-    killed, the queue may still give it one request: that one's caller is answered at the deadline.
+    there is none. Jobs past their deadline are dropped: their callers have been answered.
     """
 
     def get_batch_requests(
@@ -104,20 +98,20 @@ class DrainLoop(BatchedLoop):  # type: ignore[misc]  # litserve ships no types
         lit_api: litserve.LitAPI,
         request_queue: "Queue[Any]",
         transport: object,  # noqa: ARG002 - LitServe's signature
-    ) -> tuple[list[tuple[int, str, Photograph]], list[tuple[int, str]]]:
-        """(response queue, request id, photograph) of one batch; and those of them that came too late."""
+    ) -> tuple[list[tuple[int, str, Job]], list[tuple[int, str]]]:
+        """(response queue, request id, job) of one batch; and those of them that came too late."""
         try:
             taken = [request_queue.get(timeout=1.0)]
         except Empty:
             return [], []
         until = time.monotonic() + lit_api.batch_timeout
-        while len(taken) < lit_api.max_batch_size:
+        while sum(len(job.photographs) for *_, job in taken) < lit_api.max_batch_size:
             patience = max(0.0, until - time.monotonic()) if len(taken) > 1 else 0.0
             try:
                 taken.append(request_queue.get(timeout=patience) if patience else request_queue.get_nowait())
             except Empty:
                 break
         now = time.monotonic()
-        fresh = [(to, uid, item) for to, uid, at, item in taken if now - at <= lit_api.request_timeout]
-        late = [(to, uid) for to, uid, at, _ in taken if now - at > lit_api.request_timeout]
+        fresh = [(to, uid, job) for to, uid, _, job in taken if now <= job.deadline]
+        late = [(to, uid) for to, uid, _, job in taken if now > job.deadline]
         return fresh, late

@@ -8,17 +8,17 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Query
 from fastapi.exceptions import RequestValidationError
-from litserve import LitServer
-from litserve.utils import WorkerSetupStatus
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from clarity.errors import ClarityError
 from clarity.inference.heatmap import Format
-from clarity.params import ServingParams
-from serving import errors, upload, work
-from serving.schemas import Answer, AskedSubject, Drawing, Health, Problem
+from serving import errors, upload
+from serving.reply import AskedSubject, Drawing
+from serving.schemas import Answer, Problem
+from serving.site import Site
+from serving.work import Desk
 
 log = logging.getLogger("clarity.serving")
 PREDICT = "/predict"
@@ -41,8 +41,8 @@ _BODY = {
 }
 
 
-def router(server: LitServer, params: ServingParams) -> APIRouter:
-    """``POST /predict`` and ``GET /health``."""
+def router(site: Site) -> APIRouter:
+    """``POST /predict``."""
     routes = APIRouter()
     refusals: dict[int | str, dict[str, Any]] = {status: {"model": Problem} for status in (400, 413, 415, 422, 503)}
 
@@ -65,17 +65,12 @@ def router(server: LitServer, params: ServingParams) -> APIRouter:
 
         An ungradable photograph is answered with 200, its reasons, and no grade. Nothing is stored.
         """
-        data = await upload.photograph(request, params.max_upload_bytes)
-        drawing = Drawing.of(heatmap, format)
-        answer = await work.grade(server, PREDICT, data, drawing, params.timeout_s)
-        return Response(answer, media_type="application/json")
-
-    @routes.get("/health", response_model=Health, responses={503: {"model": Health}}, operation_id="health")
-    async def health() -> Response:
-        """Whether the service is up. It is up without a model too; /predict then says why there is none."""
-        ready = sum(state == WorkerSetupStatus.READY for state in dict(server.workers_setup_status).values())
-        answer = Health(status="ok" if ready else "starting", workers=ready)
-        return Response(answer.model_dump_json(), 200 if ready else 503, media_type="application/json")
+        data = await upload.photograph(request, site.params.serving.max_upload_bytes)
+        desk: Desk = request.app.state.desk
+        (result,) = await desk.grade([data], Drawing.of(heatmap, format), keep=False)
+        if isinstance(result, ClarityError):
+            raise result
+        return Response(Answer.of(result).model_dump_json(), media_type="application/json")
 
     return routes
 

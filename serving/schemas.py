@@ -1,14 +1,11 @@
 """What the service answers, as it stands in the OpenAPI document. ``clarity predict --json`` prints the same."""
 
 import base64
-from dataclasses import dataclass
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from clarity.inference import heatmap
-from clarity.inference.grader import Graded, Wanted
-from clarity.inference.spec import Spec
+from serving.reply import Drawn, Reply
 
 STATEMENT = (
     "Clarity is decision support in development, not a medical device. A qualified person must review every result."
@@ -17,22 +14,6 @@ UNGRADABLE_ADVICE = (
     'The photograph is ungradable, which is not "no DR": take it again, or refer the patient for an examination.'
 )
 Probability = Field(ge=0, le=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Drawing:
-    """What heatmap a caller asks for, and in what kind of file."""
-
-    wanted: Wanted = "predicted"
-    format: heatmap.Format = "png"
-
-    @classmethod
-    def of(cls, subject: "AskedSubject", format: heatmap.Format) -> Self:
-        """From words, as they stand in an address or on a command line."""
-        return cls(subject if subject in ("predicted", "referable") else int(subject), format)
-
-
-AskedSubject = Literal["predicted", "referable", "0", "1", "2", "3", "4"]
 
 
 class _Answer(BaseModel):
@@ -62,6 +43,18 @@ class HeatmapAnswer(_Answer):
         description="The picture, base64. It carries no metadata of the photograph, and all five maps as numbers."
     )
 
+    @classmethod
+    def of(cls, drawn: Drawn) -> Self:
+        """The picture as text, which JSON can carry."""
+        return cls(
+            subject=drawn.subject,
+            cells=[list(row) for row in drawn.cells],
+            media_type=drawn.media_type,
+            width=drawn.width,
+            height=drawn.height,
+            data=base64.b64encode(drawn.data).decode("ascii"),
+        )
+
 
 class Timing(_Answer):
     """Milliseconds, in the process that graded. ``grade`` covers the whole batch that the photograph was graded in."""
@@ -69,6 +62,11 @@ class Timing(_Answer):
     queue: float = Field(ge=0)
     grade: float = Field(ge=0)
     heatmap: float = Field(ge=0)
+
+    @classmethod
+    def of(cls, reply: Reply) -> Self:
+        """To a tenth of a millisecond."""
+        return cls(queue=round(reply.queue_ms, 1), grade=round(reply.grade_ms, 1), heatmap=round(reply.heatmap_ms, 1))
 
 
 class Answer(_Answer):
@@ -101,9 +99,9 @@ class Answer(_Answer):
     statement: str = STATEMENT
 
     @classmethod
-    def of(cls, graded: Graded, spec: Spec, *, model_version: str, drawn: HeatmapAnswer | None, timing: Timing) -> Self:
+    def of(cls, reply: Reply) -> Self:
         """The answer for a graded or ungradable photograph."""
-        p, quality = graded.prediction, graded.quality
+        p, quality = reply.prediction, reply.quality
         return cls(
             outcome="graded" if p else "ungradable",
             grade=p.grade if p else None,
@@ -112,18 +110,18 @@ class Answer(_Answer):
             confidence=p.confidence if p else None,
             referable=p.referable if p else None,
             referable_probability=p.referable_probability if p else None,
-            referable_threshold=spec.thresholds.referable,
+            referable_threshold=reply.thresholds.referable,
             vision_threatening=p.vision_threatening if p else None,
             vision_threatening_probability=p.vision_threatening_probability if p else None,
-            vision_threatening_threshold=spec.thresholds.vision_threatening,
+            vision_threatening_threshold=reply.thresholds.vision_threatening,
             review_reasons=list(p.review_reasons) if p else None,
             quality=QualityAnswer(gradable=quality.gradable, score=quality.score, reasons=list(quality.reasons)),
-            heatmap=drawn,
+            heatmap=HeatmapAnswer.of(reply.heatmap) if reply.heatmap else None,
             advice=None if p else UNGRADABLE_ADVICE,
-            model=spec.name,
-            model_version=model_version,
-            fingerprint=graded.prepared.fingerprint,
-            timing_ms=timing,
+            model=reply.by.model,
+            model_version=reply.by.version,
+            fingerprint=reply.by.fingerprint,
+            timing_ms=Timing.of(reply),
         )
 
 
@@ -143,19 +141,3 @@ class Health(_Answer):
 
     status: Literal["ok", "starting"]
     workers: int = Field(ge=0, description="Inference workers that are ready.")
-
-
-def draw(graded: Graded, size: int, drawing: Drawing) -> HeatmapAnswer | None:
-    """The overlay of a graded photograph, ``size`` pixels wide; None where it is ungradable."""
-    subject, picture = graded.subject(drawing.wanted), graded.overlay(size, drawing.wanted)
-    if subject is None or picture is None or graded.maps is None:
-        return None
-    data = heatmap.encode(picture, drawing.format, maps=graded.maps)
-    return HeatmapAnswer(
-        subject=subject,
-        cells=heatmap.evidence(graded.maps, subject).round(4).tolist(),
-        media_type="image/webp" if drawing.format == "webp" else "image/png",
-        width=picture.shape[1],
-        height=picture.shape[0],
-        data=base64.b64encode(data).decode("ascii"),
-    )

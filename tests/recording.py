@@ -14,6 +14,7 @@ from clarity.inference.engine import Engine
 from clarity.inference.grader import Grader
 from clarity.inference.scores import Scores
 from clarity.records import Tensor
+from clarity.settings import Settings
 from serving.source import Source
 
 FOLDER = "RECORDED_TENSORS"
@@ -47,10 +48,13 @@ def recorded(folder: Path) -> list[Tensor]:
 
 def main(bundle: str, port: str) -> None:
     from serving.app import build
+    from serving.site import Site
 
     source = RecordingSource("recording", Path(bundle), None, Path(bundle))
     loaded = params.load(PROJECT / "conf/pipeline.yaml")
-    build(source, loaded).run(host="127.0.0.1", port=int(port), log_level="warning", generate_client_file=False)
+    build(source, Site(Settings.load(), loaded)).run(
+        host="127.0.0.1", port=int(port), log_level="warning", generate_client_file=False
+    )
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import typer
 if TYPE_CHECKING:
     from clarity.errors import ClarityError
     from clarity.inference.grader import Graded, Grader
-    from serving.schemas import Drawing
+    from serving.reply import Drawing
 
 _BUNDLE = typer.Option(None, "--bundle", help="A bundle directory instead of the registry's champion.")
 _CONFIGURATION = typer.Option(None, "--config", help="conf/pipeline.yaml, then overlays in order (repeat the option).")
@@ -30,11 +30,12 @@ def serve(
     host: str | None = typer.Option(None, help="Address to listen on; loopback unless configured otherwise."),
     port: int | None = typer.Option(None, help="Port to listen on; 0 for any free one."),
     config: list[Path] | None = _CONFIGURATION,
+    open: bool = typer.Option(False, "--open", help="Ask nobody for a key; on loopback only."),
 ) -> None:
-    """Answer predictions over HTTP: POST /predict, GET /health, documentation at /docs."""
+    """The online service over HTTP: documentation at /docs."""
     from serving import app
 
-    app.main(bundle=bundle, host=host, port=port, configuration=config or [])
+    app.main(bundle=bundle, host=host, port=port, configuration=config or [], open_=open)
 
 
 def predict(
@@ -51,7 +52,8 @@ def predict(
 
     from clarity import params
     from clarity.settings import Settings
-    from serving.schemas import STATEMENT, Drawing
+    from serving.reply import Drawing
+    from serving.schemas import STATEMENT
     from serving.source import Source
 
     settings = Settings.load()
@@ -110,15 +112,22 @@ def _row(
     import time
 
     from clarity.errors import ClarityError
-    from serving.schemas import Answer, Timing, draw
+    from serving.reply import Reply, draw
+    from serving.schemas import Answer
 
     if isinstance(result, ClarityError):
         return {"error": type(result).__name__, "detail": str(result)}
     started = time.monotonic()
     drawn = draw(result, size, drawing)
-    timing = Timing(queue=0, grade=round(took, 1), heatmap=round((time.monotonic() - started) * 1e3, 1))
-    spec, version = grader.bundle.spec, grader.model_version
-    return Answer.of(result, spec, model_version=version, drawn=drawn, timing=timing).model_dump(mode="json")
+    reply = Reply.of(
+        result,
+        grader.bundle.spec,
+        grader.model_version,
+        drawn=drawn,
+        grade_ms=took,
+        heatmap_ms=(time.monotonic() - started) * 1e3,
+    )
+    return Answer.of(reply).model_dump(mode="json")
 
 
 def _names(images: list[Path]) -> dict[Path, str]:

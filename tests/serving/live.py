@@ -30,7 +30,7 @@ class Live:
 
     def predict(self, photograph: bytes, **more: object) -> httpx.Response:
         with self.client as client:
-            return client.post("/predict", files={"image": ("eye.jpg", photograph)}, **more)  # type: ignore[arg-type]
+            return client.post("/v1/predict", files={"image": ("eye.jpg", photograph)}, **more)  # type: ignore[arg-type]
 
     def processes(self) -> list[psutil.Process]:
         root = psutil.Process(self.process.pid)
@@ -55,7 +55,7 @@ def serving(home: Path, *arguments: str, configuration: Sequence[Path] = (), **m
     options = [text for file in files for text in ("--config", str(file))]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*COMMAND, "serve", "--port", "0", *options, *arguments],
+            [*COMMAND, "serve", "--open", "--port", "0", *options, *arguments],
             stdout=output,
             stderr=subprocess.STDOUT,
             env=environment(home, **more),

@@ -264,8 +264,8 @@ def test_the_documentation_says_what_is_answered(live: Live) -> None:
     with live.client as client:
         assert "swagger" in client.get("/docs").text.lower()
         document = client.get("/openapi.json").json()
-    assert set(document["paths"]) == {"/predict", "/health"}
-    predict = document["paths"]["/predict"]["post"]
+    assert set(document["paths"]) == {"/v1/predict", "/health"}
+    predict = document["paths"]["/v1/predict"]["post"]
     body = predict["requestBody"]["content"]
     assert body["multipart/form-data"]["schema"]["required"] == ["image"] and "image/*" in body
     answers = predict["responses"]
