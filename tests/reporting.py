@@ -29,7 +29,9 @@ def summary(**changes: Any) -> Summary:
         "recapture": 10,
         "abstained": 9,
         "outcomes": {"refer": 5, "review": 4, "incomplete": 3, "no referral": 38},
-        "first": [{"priority": p, "visits": n, "due_on": "2026-11-24"} for p, n in enumerate((1, 4, 4, 3))],
+        "first": [
+            {"priority": p, "visits": n, "waiting": n, "due_on": "2026-11-24"} for p, n in enumerate((1, 4, 4, 3))
+        ],
         "grades": {"0": 60, "1": 10, "2": 15, "3": 3, "4": 2},
         "mix": compare({0: 60, 1: 10, 2: 15, 3: 3, 4: 2}, []),
         "nights": 0,

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from sqlalchemy import ColumnElement, Select, and_, select, text, tuple_
+from sqlalchemy import ColumnElement, Select, and_, func, select, text, tuple_
 from sqlalchemy.orm import Session
 
 from clarity.errors import ParameterError
@@ -19,6 +19,7 @@ _OPEN = text("outcomes.reviewed_at IS NULL AND NOT outcomes.superseded AND outco
 """Spelt out, not bound: so that also a prepared statement may use the partial index."""
 _CURSOR = re.compile(r"([0-3])_(\d{4}-\d{2}-\d{2}|none)_(\d{1,18})")
 MOST = 1000
+MOST_COUNTED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,29 @@ def page(session: Session, cursor: Cursor | None = None, filters: Filters | None
     shown = rows[:limit]
     entries = tuple(_entries(session, shown))
     return Page(entries, entries[-1].cursor if len(rows) > limit else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How much of one priority waits, whichever night put it there."""
+
+    visits: int
+    """At most MOST_COUNTED: beyond it nobody needs the number to know what to do."""
+    due_on: date | None
+    """The earliest."""
+
+
+def standing(session: Session) -> list[Standing]:
+    """What waits now, by priority (0 to 3). Reads the first entries of an index, however many there are."""
+    return [_standing(session, priority) for priority in range(4)]
+
+
+def _standing(session: Session, priority: int) -> Standing:
+    some = select(Outcome.id).where(_OPEN, Outcome.priority == priority)
+    counted = select(func.count()).select_from(some.limit(MOST_COUNTED).subquery()).scalar_subquery()
+    due = _query(Filters(priority=priority)).with_only_columns(Outcome.due_on).limit(1).scalar_subquery()
+    visits, due_on = session.execute(select(counted, due)).tuples().one()
+    return Standing(visits, due_on)
 
 
 def queries(cursor: Cursor | None, filters: Filters) -> Iterator[Select[tuple[Outcome]]]:

@@ -94,6 +94,7 @@ def test_the_summary_counts_what_the_run_wrote_and_nothing_else(night: Night) ->
     later = report.summarise(night.engine, "the night after", night.by, {}, [])
     assert (later.scored, later.ungradable, later.quarantined_new, later.first[0]["visits"]) == (0, 0, 0, 0)
     assert later.waiting_for_a_person == 3 and later.throughput is None
+    assert sum(row["waiting"] for row in later.first) == sum(row["visits"] for row in told.first) > 0
 
 
 def test_hundreds_of_files_of_one_kind_of_trouble_are_one_row_with_an_example(night: Night) -> None:
@@ -147,7 +148,7 @@ def test_priorities_due_dates_policy_and_abstention_are_read_from_their_rows(nig
     sql(night, f"UPDATE predictions SET review_reasons = {reason.replace('energy_like', 'confidence::numeric')}")  # noqa: S608
     told = report.summarise(night.engine, RUN, night.by, {}, [])
     assert told.policy == "ada 2024.1" and told.recapture == 2 and told.abstained == 3
-    assert told.first[0] == {"priority": 0, "visits": 5, "due_on": "2026-11-25"}
+    assert told.first[0] == {"priority": 0, "visits": 5, "waiting": 5, "due_on": "2026-11-25"}
     assert [row["count"] for row in told.review_reasons] == [3]
     assert date.fromisoformat(told.first[0]["due_on"])
 

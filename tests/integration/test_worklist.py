@@ -62,6 +62,20 @@ def filled(clinic: Clinic) -> Clinic:
     return clinic
 
 
+def test_what_waits_is_counted_by_priority_with_its_earliest_date(
+    filled: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_now = "reviewed_at IS NULL AND NOT superseded"
+    with database.session(filled.engine) as session:
+        found = worklist.standing(session)
+        counted = f"SELECT count(*), min(due_on) FROM outcomes WHERE priority = :p AND {open_now}"  # noqa: S608
+        for priority in range(4):
+            visits, due = session.execute(text(counted), {"p": priority}).tuples().one()
+            assert (found[priority].visits, found[priority].due_on) == (visits, due)
+        monkeypatch.setattr(worklist, "MOST_COUNTED", 100)
+        assert [one.visits for one in worklist.standing(session)] == [100] * 4
+
+
 def walk(clinic: Clinic, limit: int, filters: Filters | None = None) -> list[worklist.Entry]:
     """Every page, through the cursor's text as a client sends it back."""
     entries: list[worklist.Entry] = []

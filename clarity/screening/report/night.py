@@ -78,9 +78,12 @@ def _warnings(summary: Summary) -> list[str]:
 def _first(summary: Summary) -> str:
     rows = []
     for row, (what, todo, now) in zip(summary.first, _FIRST, strict=True):
-        due = f"; next step due by {row['due_on']} at the latest" if row["due_on"] else ""
+        waits = max(row["waiting"], row["visits"])
+        due = f"the first due by {row['due_on']}" if row["due_on"] else ""
         again = f"{many(summary.recapture, 'photograph')} to take again" if row["priority"] == 3 else todo
-        rows.append(_item(row["visits"], f"{_noun(row['visits'], 'visit')} {what}", again + due, now))
+        new = f"{row['visits']:,} of this run" if waits != row["visits"] else ""
+        said = "; ".join(part for part in (again, due, new) if part)
+        rows.append(_item(waits, f"{_noun(waits, 'visit')} {what}", said, now))
     waits = summary.waiting_for_a_person
     said = f"{summary.quarantined_new:,} new in this run: say whose they are, or dismiss them"
     rows.append(_item(waits, f"{_noun(waits, 'object')} in quarantine", said, ""))

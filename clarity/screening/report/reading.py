@@ -12,7 +12,7 @@ from clarity.params import LimitParams
 from clarity.screening.report import mix
 from clarity.screening.report.limits import judge
 from clarity.screening.report.summary import Known, Summary
-from clarity.storage import database, nights, quarantine
+from clarity.storage import database, nights, quarantine, worklist
 from clarity.storage.scans import ScoredBy
 from clarity.storage.tables.results import RESULTS
 
@@ -55,6 +55,7 @@ def _read(
         refused = nights.refusals(session, run_id, run.started_at)
         earlier = nights.earlier_grades(session, run.started_at)
         waiting = quarantine.count(session)
+        standing = worklist.standing(session)
     scored = sum(row.count for row in graded)
     by_grade = {g: sum(row.count for row in graded if row.grade == g) for g in grades.GRADES}
     return Summary(
@@ -78,7 +79,7 @@ def _read(
         recapture=recapture,
         abstained=sum(row.abstained for row in graded),
         outcomes={name: sum(row.count for row in joined if row.result == name) for name in RESULTS},
-        first=[_first(priority, joined) for priority in range(4)],
+        first=[_first(priority, joined, open_now) for priority, open_now in enumerate(standing)],
         grades={str(grade): count for grade, count in by_grade.items()},
         mix=mix.compare(by_grade, earlier),
         nights=len(earlier),
@@ -99,10 +100,16 @@ def _read(
     )
 
 
-def _first(priority: int, joined: Sequence[nights.Joined]) -> dict[str, Any]:
+def _first(priority: int, joined: Sequence[nights.Joined], standing: worklist.Standing) -> dict[str, Any]:
+    """A night that was killed and run again wrote part of its outcomes under another run: what waits is said too."""
     rows = [row for row in joined if row.priority == priority]
-    due = min((row.due_on for row in rows if row.due_on), default=None)
-    return {"priority": priority, "visits": sum(row.count for row in rows), "due_on": due and due.isoformat()}
+    due = min((day for day in (standing.due_on, *(row.due_on for row in rows)) if day), default=None)
+    return {
+        "priority": priority,
+        "visits": sum(row.count for row in rows),
+        "waiting": standing.visits,
+        "due_on": due and due.isoformat(),
+    }
 
 
 def _shares(counted: Sequence[tuple[str, int]], total: int) -> list[dict[str, Any]]:

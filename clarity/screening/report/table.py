@@ -1,5 +1,8 @@
 """The summary as text: the rows that the command prints, and Prefect's artifact in Markdown."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from clarity import grades
 from clarity.screening.report.page import many, share
 from clarity.screening.report.summary import NOTICE, PRIORITIES, Summary
@@ -11,7 +14,7 @@ def rows(summary: Summary) -> list[tuple[str, str]]:
     first = zip(PRIORITIES, summary.first, strict=True)
     slowest = summary.slowest
     return [
-        *((f"do first: visits {what}", _due(row["visits"], row["due_on"])) for what, row in first),
+        *((f"do first: visits {what}", _first(row)) for what, row in first),
         ("waiting in quarantine", f"{summary.waiting_for_a_person:,}"),
         ("registered", f"{summary.registered:,}"),
         ("scored", f"{summary.scored:,}"),
@@ -59,8 +62,11 @@ def sentences(summary: Summary) -> dict[str, list[str]]:
     return {title: found for title, found in (said | {"Drift": drifted}).items() if found}
 
 
-def _due(visits: int, due_on: str | None) -> str:
-    return f"{visits:,}" + (f" (next step due by {due_on})" if due_on and visits else "")
+def _first(row: Mapping[str, Any]) -> str:
+    """All that wait; how many of them this run found, where they are not the same; the earliest date."""
+    waits, found, due = max(row["waiting"], row["visits"]), row["visits"], row["due_on"]
+    told = [f"{found:,} of this run"] * (found != waits) + [f"the first due by {due}"] * bool(due)
+    return f"{waits:,}" + (f" ({', '.join(told)})" if waits and told else "")
 
 
 def _of(count: int, total: int) -> str:
