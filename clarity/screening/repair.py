@@ -17,11 +17,14 @@ from clarity.errors import ClarityError, ObjectMissing
 from clarity.inference import heatmap
 from clarity.inference.grader import Grader
 from clarity.records import Capture
-from clarity.storage import database, keys, leases, quarantine, runs, scans, tables
+from clarity.screening.ahead import together
+from clarity.storage import database, keys, leases, lock, quarantine, runs, scans, tables
 from clarity.storage.objects import Objects
 from clarity.storage.quarantine import Refused
 from clarity.storage.scans import ScoredBy, Settled
 
+_SWEPT = 100
+"""Orphans that are deleted while those who keep photographs wait."""
 GraderOf = Callable[[ScoredBy], Grader]
 Left = TypeVar("Left")
 Right = TypeVar("Right")
@@ -78,6 +81,12 @@ def _photographs(engine: Engine, objects: Objects, done: Repaired) -> None:
             elif key is None and state not in (None, "quarantined"):
                 gone.append(Settled(sha, "quarantined", ("photograph: gone from the object store",)))
     with database.session(engine) as session:
+        # while store and tables were read, somebody may have kept a photograph whose patient waits for the answer
+        lock.sweeping(session)
+        known_now = scans.known(session, [one.sha256 for one in lost if one.sha256])
+        lost = [one for one in lost if one.sha256 not in known_now]
+        there = {one.sha256: one.key for one in scans.captures(session, [one.sha256 for one in gone])}
+        gone = [one for one in gone if not objects.exists(there[one.sha256])]
         quarantine.note(session, lost, None)
         scans.settle(session, gone, None)
     done.photographs_without_scan, done.scans_without_photograph = len(lost), len(gone)
@@ -98,14 +107,29 @@ def _overlays(engine: Engine, objects: Objects, by: ScoredBy, grader_of: GraderO
     chosen = select(table.sha256, doubtful.label("doubtful")).where(*said).order_by(table.sha256)
     stored = ((_sha(entry.key), entry.key) for entry in objects.list(prefix))
     lost: list[str] = []
+    orphans: dict[str, str] = {}
     with database.session(engine) as session:
         for sha, key, doubt in side_by_side(stored, _rows(session, chosen)):
             if doubt is None and key is not None:
-                objects.delete(key)
-                done.overlays_removed += 1
+                orphans[sha] = key
             elif key is None or (doubt and not opens(objects, key)):
                 lost.append(sha)
+    for some in together(orphans.items(), _SWEPT):
+        done.overlays_removed += _sweep(engine, objects, by, dict(some))
     _make_again(engine, objects, by, lost, grader_of, done)
+
+
+def _sweep(engine: Engine, objects: Objects, by: ScoredBy, orphans: dict[str, str]) -> int:
+    """Delete these overlays (key by sha256), except those that have got their prediction by now."""
+    table = tables.Prediction
+    of_version = (table.model == by.model, table.model_version == by.version)
+    with database.session(engine) as session:
+        lock.sweeping(session)
+        said = set(session.scalars(select(table.sha256).where(table.sha256.in_(orphans), *of_version)))
+        left = [key for sha, key in orphans.items() if sha not in said]
+        for key in left:
+            objects.delete(key)
+    return len(left)
 
 
 def _make_again(

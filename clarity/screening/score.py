@@ -135,7 +135,8 @@ class _Desk:
             ours = leases.release(session, list(findings), self.owner)
             leases.let_go(session, list(failed), self.owner)
             kept = [finding for sha, finding in findings.items() if sha in ours]
-            self._save(session, captures, kept)
+            work = self.work
+            write(session, captures, kept, by=self.by, policy=self.policy, run_id=work.run_id, rescore=work.rescore)
         states = Counter(finding.state for finding in kept)
         return Batch(
             scored=states["scored"],
@@ -146,14 +147,28 @@ class _Desk:
             errors=tuple(f"capture {sha[:12]}…: {error}" for sha, error in failed.items()),
         )
 
-    def _save(self, session: Session, captures: Sequence[Capture], findings: Sequence[Finding]) -> None:
-        at, work = {capture.sha256: capture.key for capture in captures}, self.work
-        bad = [Refused(at[f.sha256], f.reasons[0], sha256=f.sha256) for f in findings if f.state == "quarantined"]
-        visits = results.lock_visits(session, [finding.sha256 for finding in findings])
-        results.save(session, findings, self.by, work.run_id, settle=not work.rescore)
-        quarantine.note(session, bad, work.run_id)
-        seen = results.scan_results(session, list(visits), self.by)
-        if work.rescore:
-            visits = {visit: patient for visit, patient in visits.items() if not any(map(outcome.waits, seen[visit]))}
-        joined = {visit: outcome.join(patient, visit[1], seen[visit], self.policy) for visit, patient in visits.items()}
-        results.save_outcomes(session, joined, self.by, work.run_id)
+
+def write(
+    session: Session,
+    captures: Sequence[Capture],
+    findings: Sequence[Finding],
+    *,
+    by: ScoredBy,
+    policy: Policy,
+    run_id: str | None,
+    rescore: bool = False,
+) -> None:
+    """Everything that follows from findings: predictions, states, what a person has to look at, joined outcomes.
+
+    The overlays are in the store already. The patients of the captures stay locked until the transaction ends.
+    """
+    at = {capture.sha256: capture.key for capture in captures}
+    bad = [Refused(at[f.sha256], f.reasons[0], sha256=f.sha256) for f in findings if f.state == "quarantined"]
+    visits = results.lock_visits(session, [finding.sha256 for finding in findings])
+    results.save(session, findings, by, run_id, settle=not rescore)
+    quarantine.note(session, bad, run_id)
+    seen = results.scan_results(session, list(visits), by)
+    if rescore:
+        visits = {visit: patient for visit, patient in visits.items() if not any(map(outcome.waits, seen[visit]))}
+    joined = {visit: outcome.join(patient, visit[1], seen[visit], policy) for visit, patient in visits.items()}
+    results.save_outcomes(session, joined, by, run_id)

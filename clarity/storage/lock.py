@@ -1,4 +1,6 @@
-"""One night of screening at a time: an advisory lock of PostgreSQL, which a dead process cannot keep."""
+"""Advisory locks of PostgreSQL, which a dead process cannot keep: one night of screening at a time; and nobody sweeps
+the object store while another is between an object and its row.
+"""
 
 import contextlib
 import time
@@ -6,11 +8,13 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from clarity.errors import AlreadyRunning, StorageUnavailable
 from clarity.storage import database
 
 SCREENING_LOCK = 0x0C1A_5C11
+_KEEPING_LOCK = 0x0C1A_0B1E
 _FREED_WITHIN_S = 5.0  # a server frees the lock of a connection that died some moments after the connection
 
 
@@ -79,3 +83,13 @@ class NightLock:
             self._link.invalidate()  # closes it for good: a pooled connection would keep the lock
             self._link.close()
             self._link = None
+
+
+def keeping(session: Session) -> None:
+    """From here to its end this transaction may put objects whose rows it writes last; any number may at once."""
+    session.execute(text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": _KEEPING_LOCK})
+
+
+def sweeping(session: Session) -> None:
+    """Until this transaction ends nobody is between an object and its row: what has no row now is an orphan."""
+    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _KEEPING_LOCK})

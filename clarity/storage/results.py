@@ -50,10 +50,12 @@ def save(
 def lock_visits(session: Session, shas: Sequence[str]) -> dict[Visit, str]:
     """The visits of these photographs with their patient's external id; their patients' rows stay locked.
 
-    So two batches with captures of one patient join that patient's outcome one after the other.
+    So two batches with captures of one patient join that patient's outcome one after the other. Their keys stay free:
+    who registers a scan of such a patient meanwhile does not wait.
     """
     owners = select(tables.Scan.patient_id).where(tables.Scan.sha256.in_(list(shas)))
-    patients = select(tables.Patient).where(tables.Patient.id.in_(owners)).order_by(tables.Patient.id).with_for_update()
+    chosen = select(tables.Patient).where(tables.Patient.id.in_(owners)).order_by(tables.Patient.id)
+    patients = chosen.with_for_update(key_share=True)
     names = {patient.id: patient.external_id for patient in session.scalars(patients)}
     visits = select(tables.Scan.patient_id, tables.Scan.visit).where(tables.Scan.sha256.in_(list(shas))).distinct()
     return {(row.patient_id, row.visit): names[row.patient_id] for row in session.execute(visits)}

@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Protocol, cast
 
 from sqlalchemy import (
     ARRAY,
     BigInteger,
     ColumnElement,
-    Row,
     Select,
     Text,
     and_,
@@ -52,7 +52,7 @@ def register(session: Session, captures: Sequence[Capture], run_id: str | None =
         rows = [_row(capture, ids[capture.patient], run_id) for _, capture in sorted(new.items())]
         session.execute(insert(Scan).on_conflict_do_nothing(index_elements=["sha256"]), rows)
         known |= _known(session, list(new))
-    return [_conflict(capture, known[capture.sha256]) for capture in captures]
+    return [conflict(capture, known[capture.sha256]) for capture in captures]
 
 
 def mark_inbox(session: Session, objects: Iterable[tuple[str, str, str]]) -> None:
@@ -182,6 +182,29 @@ def said(by: ScoredBy) -> Select[tuple[int]]:
     )
 
 
+class Registered(Protocol):
+    """Whose a known photograph is."""
+
+    @property
+    def patient(self) -> str: ...
+    @property
+    def eye(self) -> str: ...
+    @property
+    def visit(self) -> str: ...
+
+
+def conflict(capture: Capture, known: Registered) -> str | None:
+    """The sentence of a conflict between what is said of a photograph and whose it is; never whose that is."""
+    said = f"photograph {capture.sha256[:12]}…"
+    if known.patient != capture.patient:
+        return f"{said}: already registered for another patient, a person has to decide whose it is"
+    if known.eye != capture.eye:
+        return f"{said}: already registered as the {known.eye} eye, now said to be the {capture.eye} eye"
+    if known.visit != capture.visit:
+        return f"{said}: already registered for visit {known.visit}, now said to be of {capture.visit}"
+    return None
+
+
 def _patients(session: Session, external_ids: set[str]) -> dict[str, int]:
     if not external_ids:
         return {}
@@ -206,26 +229,16 @@ def _row(capture: Capture, patient_id: int, run_id: str | None) -> dict[str, obj
     }
 
 
-def _known(session: Session, shas: Sequence[str]) -> dict[str, Row[tuple[str, str, str, str]]]:
+def _known(session: Session, shas: Sequence[str]) -> dict[str, Registered]:
     """Whose these photographs are, those that are scans."""
     if not shas:
         return {}
     found = session.execute(
-        select(Scan.sha256, Patient.external_id, Scan.eye, Scan.visit).join(Patient).where(Scan.sha256.in_(list(shas)))
+        select(Scan.sha256, Patient.external_id.label("patient"), Scan.eye, Scan.visit)
+        .join(Patient)
+        .where(Scan.sha256.in_(list(shas)))
     )
-    return {row.sha256: row for row in found}
-
-
-def _conflict(capture: Capture, known: Row[tuple[str, str, str, str]]) -> str | None:
-    _, known_patient, known_eye, known_visit = known
-    said = f"photograph {capture.sha256[:12]}…"
-    if known_patient != capture.patient:
-        return f"{said}: already registered for another patient, a person has to decide whose it is"
-    if known_eye != capture.eye:
-        return f"{said}: already registered as the {known_eye} eye, now said to be the {capture.eye} eye"
-    if known_visit != capture.visit:
-        return f"{said}: already registered for visit {known_visit}, now said to be of {capture.visit}"
-    return None
+    return {row.sha256: cast(Registered, row) for row in found}
 
 
 def _capture(scan: Scan, patient: str) -> Capture:
