@@ -46,6 +46,8 @@ class Settings(BaseSettings):
     api_url: str | None = Field(default=None, alias="CLARITY_API_URL")
     """Of the online service, for its clients; the local stack's own where it serves."""
     api_key: SecretStr | None = Field(default=None, alias="CLARITY_API_KEY")
+    serving_config: str | None = Field(default=None, alias="CLARITY_SERVING_CONFIG")
+    """What `clarity up` serves with: conf/pipeline.yaml, then overlays, with commas; that file alone where not set."""
 
     cores: int | None = Field(default=None, alias="CLARITY_CORES", ge=1)
     """How many cores this process uses; all that it may use where it is not set."""

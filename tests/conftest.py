@@ -73,7 +73,7 @@ def stack(_nobody_elses_services: None) -> Iterator[Settings]:
     os.environ["CLARITY_HOME"] = str(home)
     os.environ["CLARITY_PROJECT"] = str(PROJECT)
     settings = Settings.load()
-    parts.up(settings)
+    parts.up(settings, parts=("mlflow", "worker"))  # and what they need; tests of the service start their own
     settings = Settings.load()
     os.environ.update(settings.environment())
     refresh_global_settings_context()  # Prefect was imported, and had read its address, before the stack had one

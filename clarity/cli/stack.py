@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from clarity.settings import Settings
     from clarity.stack import PartStatus
 
+_PART = typer.Option([], help="Only this part and what it needs: postgres, s3, prefect, mlflow, serving, worker.")
 _WATCH_S = 5.0
 _MAX_RESTARTS = 3
 _COLOURS = {"running": "green", "stopped": "dim", "dead": "red", "unreachable": "red", "unhealthy": "yellow"}
@@ -33,15 +34,18 @@ def register(app: typer.Typer) -> None:
 
 def up(
     detach: bool = typer.Option(False, "--detach", "-d", help="Return when everything answers; stop with `down`."),
-    part: list[str] = typer.Option([], help="Only this part and what it needs: postgres, s3, prefect, mlflow, worker."),
+    part: list[str] = _PART,
+    config: list[str] = typer.Option([], help="For the service: conf/pipeline.yaml, then overlays in order (repeat)."),
 ) -> None:
-    """Start PostgreSQL, S3, Prefect, MLflow and a worker; Ctrl-C stops what this command started.
+    """Start PostgreSQL, S3, Prefect, MLflow, the online service and a worker; Ctrl-C stops what this command started.
 
     A part whose address is in the environment (see .env.example) is used as it is, and nothing local replaces it.
     """
     from clarity.settings import Settings
 
     settings = Settings.load()
+    if config:
+        settings = settings.model_copy(update={"serving_config": ",".join(config)})
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # `nohup` keeps its meaning
             signal.signal(number, _interrupt)

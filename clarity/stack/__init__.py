@@ -1,4 +1,4 @@
-"""The local stack: PostgreSQL, object store, Prefect, MLflow and a worker, started and watched on one machine."""
+"""The local stack on one machine: PostgreSQL, object store, Prefect, MLflow, the online service, a worker; watched."""
 
 from clarity.stack.health import status
 from clarity.stack.lifecycle import Started, down, revive, up

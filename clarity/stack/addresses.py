@@ -1,5 +1,6 @@
 """One home of the stack on disk: folders, ports, credentials, and the file of addresses that Settings.load() reads."""
 
+import base64
 import hashlib
 import json
 import os
@@ -43,7 +44,7 @@ class Home:
         self.id = hashlib.sha256(str(self.root).encode()).hexdigest()[:12]
 
     def make(self) -> None:
-        """Create the folders, and the credentials when there are none. StackError where the disk refuses."""
+        """Create the folders, and the secrets when there are none. StackError where the disk refuses."""
         try:
             for folder in (self.root, self.state, self.logs):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -52,6 +53,9 @@ class Home:
                 ignore.write_text("*\n")
             if not self._credentials_file.exists():
                 write_private(self._credentials_file, json.dumps(vars(Credentials.generate()), indent=2) + "\n")
+            if not self._identity_file.exists():
+                made = {"CLARITY_IDENTITY_KEYS": f"local:{_random_key()}", "CLARITY_SEARCH_KEY": _random_key()}
+                write_private(self._identity_file, json.dumps(made, indent=2) + "\n")
         except OSError as error:
             raise StackError(f"{self.root}: {error.strerror}, the stack has no place for its data") from None
 
@@ -66,6 +70,18 @@ class Home:
     @property
     def ports(self) -> Ports:
         return Ports(self.state / "ports.json")
+
+    @property
+    def identity_keys(self) -> dict[str, str]:
+        """What seals who patients are in the local database, and what they are searched by, as variables.
+
+        Made once. Without this file nobody reads the names again: it belongs into a backup, apart from the database's.
+        """
+        return dict(json.loads(self._identity_file.read_text())) if self._identity_file.exists() else {}
+
+    @property
+    def _identity_file(self) -> Path:
+        return self.state / "identity.json"
 
     def mark(self, part: str) -> str:
         """What processes of this part carry in their environment."""
@@ -86,6 +102,10 @@ class Home:
         """Replace the file of addresses (0600)."""
         lines = ["# Written by `clarity up`; the environment wins over it."]
         write_private(self.addresses_file, "\n".join(lines + [f"{k}='{v}'" for k, v in sorted(values.items())]) + "\n")
+
+
+def _random_key() -> str:
+    return base64.b64encode(secrets.token_bytes(32)).decode("ascii")
 
 
 def write_private(file: Path, text: str) -> None:

@@ -36,9 +36,13 @@ class Part(ABC):
     name: ClassVar[str]
     needs: ClassVar[tuple[str, ...]] = ()
     """Parts that must answer before this one starts."""
+    beside: ClassVar[tuple[str, ...]] = ()
+    """Parts that this one works with, and that need not answer before it starts."""
     ports: ClassVar[tuple[str, ...]] = ()
     address: ClassVar[str | None] = None
     """The variable whose presence in the environment replaces this part."""
+    given: ClassVar[tuple[str, ...]] = ()
+    """Of its other variables, those that the environment may give instead: such a value is used, and not kept."""
     patience_s: ClassVar[float] = 60
     stop_signal: ClassVar[Signals] = SIGTERM
 

@@ -13,9 +13,10 @@ from clarity.stack.postgres import Postgres
 from clarity.stack.prefect import Prefect
 from clarity.stack.process import Record
 from clarity.stack.s3 import ObjectStore
+from clarity.stack.serving import Serving
 from clarity.stack.worker import Worker
 
-PARTS: tuple[Part, ...] = (Postgres(), ObjectStore(), Prefect(), MLflow(), Worker())
+PARTS: tuple[Part, ...] = (Postgres(), ObjectStore(), Prefect(), MLflow(), Serving(), Worker())
 """In an order in which each comes after what it needs."""
 _BY_NAME = {part.name: part for part in PARTS}
 
@@ -24,8 +25,12 @@ def is_external(part: Part, home: Home, settings: Settings) -> bool:
     """Whether the part's address comes from outside, and not from the file that the local stack itself wrote."""
     if part.address is None:
         return False
-    value = _value(settings, part.address)
-    return value is not None and home.local_addresses().get(part.address) != value
+    return _from_outside(part.address, home, settings)
+
+
+def _from_outside(alias: str, home: Home, settings: Settings) -> bool:
+    value = _value(settings, alias)
+    return value is not None and home.local_addresses().get(alias) != value
 
 
 def _value(settings: Settings, alias: str) -> str | None:
@@ -40,7 +45,7 @@ def with_needs(names: Sequence[str] | None) -> list[Part]:
         raise StackError(f"{', '.join(sorted(unknown))}: not a part of the stack, which has {', '.join(_BY_NAME)}")
     for part in reversed(PARTS):
         if part.name in wanted:
-            wanted |= set(part.needs)
+            wanted |= {*part.needs, *part.beside}
     return [part for part in PARTS if part.name in wanted]
 
 
@@ -67,12 +72,14 @@ def claim_ports(home: Home, local: Sequence[Part]) -> None:
 def addressed(home: Home, settings: Settings, local: Sequence[Part]) -> Settings:
     """Fill in the local parts' addresses, and keep them in the file for every later command."""
     kept = home.local_addresses()
+    outside = {name for part in local for name in part.given if _from_outside(name, home, settings)}
     for part in PARTS:
         if is_external(part, home, settings):
             for name in part.variables(home) if part.ports[0] in home.ports else ():
                 kept.pop(name, None)
     for part in local:
         kept |= part.variables(home)
+    kept = {name: value for name, value in kept.items() if name not in outside}
     home.write_addresses(kept)
     return with_addresses(settings, kept)
 

@@ -32,15 +32,15 @@ class Postgres(Part):
     name = "postgres"
     ports = ("postgres",)
     address = "CLARITY_DATABASE_URL"
+    given = ("CLARITY_IDENTITY_KEYS", "CLARITY_SEARCH_KEY")  # of a database of one's own nothing is sealed with ours
     stop_signal = signal.SIGINT  # "fast": it ends sessions instead of waiting for them
     patience_s = 60  # after a crash it replays its log first
 
     def variables(self, home: Home) -> dict[str, str]:
         secret = home.credentials
         where = f"127.0.0.1:{home.ports['postgres']}/clarity"
-        return {
-            "CLARITY_DATABASE_URL": f"postgresql+psycopg://{secret.database_user}:{secret.database_password}@{where}"
-        }
+        url = f"postgresql+psycopg://{secret.database_user}:{secret.database_password}@{where}"
+        return {"CLARITY_DATABASE_URL": url} | home.identity_keys
 
     def url(self, settings: Settings) -> str:
         url = make_url(settings.need("database_url"))

@@ -16,6 +16,10 @@ from clarity.stack.prefect import Prefect, client, client_environment
 from clarity.stack.process import Command, Record
 
 POOL = "clarity"
+_NOT_ITS_OWN = frozenset(
+    ("CLARITY_API_URL", "CLARITY_API_KEY", "CLARITY_SERVING_CONFIG", "CLARITY_IDENTITY_KEYS", "CLARITY_SEARCH_KEY")
+)
+"""No flow asks the online service or opens an identity: where these change, the worker need not start again."""
 
 
 class Worker(Part):
@@ -30,7 +34,8 @@ class Worker(Part):
 
     def command(self, home: Home) -> Command:
         own = {"PREFECT_WORKER_QUERY_SECONDS": "5", "TMPDIR": str(_temporary(home))}
-        variables = home.settings.environment() | client_environment(home) | own
+        services = {name: value for name, value in home.settings.environment().items() if name not in _NOT_ITS_OWN}
+        variables = services | client_environment(home) | own
         argv = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process"]
         folder = home.root / "prefect"
         return Command([*argv, "--name", _name(home), "--install-policy", "never"], variables, folder)

@@ -75,7 +75,11 @@ class Demo:
 
     def _up(self) -> tuple[str, ...]:
         with self.steps.step("up", "PostgreSQL, S3, Prefect and MLflow on this machine"):
-            started = stack.up(self.settings, on_progress=lambda name, what: self.console.print(f"  {name}: {what}"))
+            # and what they need: all but the online service, for the demo asks one of its own configuration
+            parts = ("mlflow", "worker")
+            started = stack.up(
+                self.settings, parts=parts, on_progress=lambda name, what: self.console.print(f"  {name}: {what}")
+            )
         self.settings = started.settings
         # Prefect reads its server's address while it is imported, and the flows build their own Settings
         os.environ.update(self.settings.environment())
