@@ -58,8 +58,8 @@ class Summary:
     outcomes: dict[str, int]
     """Of visits, written by this run, by result."""
     first: list[dict[str, Any]]
-    """What to do first: priority (0 to 3), visits of this run, visits that wait in all (10,000 where there are more), the
-    earliest date by which the next step is due."""
+    """What to do first: priority (0 to 3), visits of this run, visits that wait in all (10,000 where there are more),
+    the earliest date by which the next step is due."""
     grades: dict[str, int]
     """Photographs by grade; of photographs, not of patients."""
     mix: list[Share]
