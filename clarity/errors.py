@@ -123,7 +123,15 @@ class UnknownRecord(ClarityError):
 
 
 class PatientError(ClarityError):
-    """What is said of a patient cannot be kept: a field is malformed, or the external id is another patient's."""
+    """What is said of a patient cannot be kept: a field is malformed or contradicts another."""
+
+
+class PatientExists(PatientError):
+    """The external id is another patient's."""
+
+
+class PatientKnown(PatientError):
+    """The external id is another patient's; never whose."""
 
 
 class SealError(ClarityError):
@@ -145,6 +153,10 @@ class ScopeMissing(AccessRefused):
 class TooManyRequests(ClarityError):
     """More requests than the key may make in a minute."""
 
+    def __init__(self, *said: object, retry_after_s: int = 1) -> None:
+        super().__init__(*said)
+        self.retry_after_s = retry_after_s
+
 
 class IdempotencyConflict(ClarityError):
     """An Idempotency-Key that was used for another request."""
@@ -152,6 +164,10 @@ class IdempotencyConflict(ClarityError):
 
 class ReviewError(ClarityError):
     """A review of a capture that is not known or that no model has judged, or one that decides nothing."""
+
+
+class NotJudged(ReviewError):
+    """A review of a capture of which no model has said anything that a person could agree or disagree with."""
 
 
 class ExportError(ClarityError):

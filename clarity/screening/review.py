@@ -7,7 +7,7 @@ from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
 from clarity import grades
-from clarity.errors import ReviewError
+from clarity.errors import NotJudged, ReviewError
 from clarity.records import Outcome
 from clarity.screening import outcome
 from clarity.screening.policy import Policy
@@ -31,15 +31,15 @@ def decide(session: Session, review: Review, policy: Policy) -> Decided:
     """Write a review and join the visit's outcome again, with what people said in the place of the model.
 
     The prediction stays as it is. ``review.sha256`` may be the first digits, 8 at least. The visit is closed once
-    ``outcome.is_reviewed``. The same review again changes nothing. Raises ReviewError: the capture is not known, no
-    model has judged it yet, or the decision is none.
+    ``outcome.is_reviewed``. The same review again changes nothing. Raises ReviewError: the capture is not
+    known or the decision is none; NotJudged: no model has judged it yet.
     """
     _check(review)
     scan = _scan(session, review.sha256)
     visits = results.lock_visits(session, [scan.sha256])
     by, run_id = _judge(session, scan)
     if review.decision == "agree" and scan.state == "scored" and not _said(session, scan.sha256, by):
-        raise ReviewError(f"capture {scan.sha256[:12]}…: {by.model} {by.version} has not scored it yet")
+        raise NotJudged(f"capture {scan.sha256[:12]}…: {by.model} {by.version} has not scored it yet")
     visit: Visit = (scan.patient_id, scan.visit)
     said = Review(scan.sha256, review.decision, review.reviewer, review.grade, review.comment)
     reviews.add(session, said, by.model, by.version)
@@ -71,7 +71,7 @@ def _scan(session: Session, prefix: str) -> tables.Scan:
         verdict = "more than one capture begins so" if found else "no such capture (8 digits of its sha256 at least)"
         raise ReviewError(f"capture {prefix[:12]}…: {verdict}")
     if found[0].state not in ("scored", "ungradable"):
-        raise ReviewError(f"capture {prefix[:12]}…: {found[0].state}, no model has judged it")
+        raise NotJudged(f"capture {prefix[:12]}…: {found[0].state}, no model has judged it")
     return found[0]
 
 
@@ -87,7 +87,7 @@ def _judge(session: Session, scan: tables.Scan) -> tuple[ScoredBy, str | None]:
     of_visit = tuple_(table.patient_id, table.visit) == (scan.patient_id, scan.visit)
     standing = session.scalar(select(table).where(of_visit, ~table.superseded).order_by(table.id.desc()).limit(1))
     if standing is None:
-        raise ReviewError(f"capture {scan.sha256[:12]}…: its visit has no outcome yet")
+        raise NotJudged(f"capture {scan.sha256[:12]}…: its visit has no outcome yet")
     chain = (
         select(prediction.fingerprint)
         .join(tables.Scan, tables.Scan.sha256 == prediction.sha256)

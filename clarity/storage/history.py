@@ -42,6 +42,7 @@ class PastScan:
     key: str
     eye: str
     field: str
+    visit: str
     visit_type: str
     camera: str | None
     captured_at: datetime | None
@@ -94,18 +95,25 @@ def of(session: Session, patient: str) -> list[PastVisit] | None:
     Five queries by index, however many patients there are: patient, scans, outcomes, predictions, reviews.
     """
     known = session.scalar(select(Patient.id).where(Patient.external_id == patient))
-    if known is None:
-        return None
-    scans = list(session.scalars(select(Scan).where(Scan.patient_id == known).order_by(Scan.visit, Scan.sha256)))
-    outcomes = list(session.scalars(select(Outcome).where(Outcome.patient_id == known)))
+    return None if known is None else visits(session, known)
+
+
+def visits(session: Session, patient_id: int) -> list[PastVisit]:
+    """The same by the number of the patient's row."""
+    scans = list(session.scalars(select(Scan).where(Scan.patient_id == patient_id).order_by(Scan.visit, Scan.sha256)))
+    outcomes = list(session.scalars(select(Outcome).where(Outcome.patient_id == patient_id)))
+    by_visit: dict[str, list[PastScan]] = {outcome.visit: [] for outcome in outcomes}
+    for known_scan in past(session, scans):
+        by_visit.setdefault(known_scan.visit, []).append(known_scan)
+    found = [_visit(name, scans_of, outcomes) for name, scans_of in by_visit.items()]
+    return sorted(found, key=lambda one: (one.visited_on or date.min, one.visit), reverse=True)
+
+
+def past(session: Session, scans: Sequence[Scan]) -> list[PastScan]:
+    """These scans with all that models and people said of them."""
     said = _predictions(session, [scan.sha256 for scan in scans])
     decided = reviews.of(session, [scan.sha256 for scan in scans])
-    past = [_scan(scan, said.get(scan.sha256, []), decided.get(scan.sha256, [])) for scan in scans]
-    by_visit: dict[str, list[PastScan]] = {outcome.visit: [] for outcome in outcomes}
-    for scan, known_scan in zip(scans, past, strict=True):
-        by_visit.setdefault(scan.visit, []).append(known_scan)
-    visits = [_visit(name, found, outcomes) for name, found in by_visit.items()]
-    return sorted(visits, key=lambda one: (one.visited_on or date.min, one.visit), reverse=True)
+    return [_scan(scan, said.get(scan.sha256, []), decided.get(scan.sha256, [])) for scan in scans]
 
 
 def _predictions(session: Session, shas: Sequence[str]) -> dict[str, list[Prediction]]:
@@ -119,11 +127,11 @@ def _predictions(session: Session, shas: Sequence[str]) -> dict[str, list[Predic
 def _visit(name: str, scans: Sequence[PastScan], outcomes: Sequence[Outcome]) -> PastVisit:
     day = visited_on(name, ((scan.captured_at, scan.registered_at) for scan in scans))
     own = sorted((one for one in outcomes if one.visit == name), key=lambda one: (one.superseded, -one.id))
-    return PastVisit(name, day, tuple(scans), tuple(_joined(one) for one in own))
+    return PastVisit(name, day, tuple(scans), tuple(joined(one) for one in own))
 
 
 def _scan(scan: Scan, said: Sequence[Prediction], decided: Sequence[Review]) -> PastScan:
-    names = ("sha256", "key", "eye", "field", "visit_type", "camera", "state", "recapture", "quality")
+    names = ("sha256", "key", "eye", "field", "visit", "visit_type", "camera", "state", "recapture", "quality")
     return PastScan(
         captured_at=scan.captured_at.astimezone(UTC) if scan.captured_at else None,
         registered_at=scan.registered_at.astimezone(UTC),
@@ -143,7 +151,8 @@ def _said(told: Prediction) -> Said:
     )
 
 
-def _joined(row: Outcome) -> Joined:
+def joined(row: Outcome) -> Joined:
+    """A row as a record."""
     names = [name for name in Joined.__slots__ if name not in ("reasons", "not_derivable")]
     return Joined(
         reasons=tuple(row.reasons),

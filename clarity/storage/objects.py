@@ -42,17 +42,19 @@ class Objects:
         """Reads endpoint, credentials, region and bucket of ``settings``; without an endpoint it is AWS itself."""
         self.bucket = bucket or settings.s3_bucket
         self.endpoint = settings.s3_endpoint_url
+        self._public = settings.s3_public_url
         self._region = settings.s3_region
         self._key_id = settings.s3_access_key_id
         self._secret = settings.s3_secret_access_key
         self._made: tuple[int, S3Client] | None = None
+        self._signing: tuple[int, S3Client] | None = None
 
     def __repr__(self) -> str:
         return f"Objects({self._place()})"
 
     def __getstate__(self) -> dict[str, object]:
         """What crosses to another process: never the client, which that process makes for itself."""
-        return self.__dict__ | {"_made": None}
+        return self.__dict__ | {"_made": None, "_signing": None}
 
     def put(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
         """Write an object, over any earlier one of this key. Raises StorageError."""
@@ -100,9 +102,12 @@ class Objects:
                     yield Entry(item["Key"], item["Size"], item["ETag"].strip('"'), item["LastModified"])
 
     def presign(self, key: str, *, seconds: int = 900) -> str:
-        """A URL that reads one object, without credentials, until it expires."""
+        """A URL that reads one object, without credentials, until it expires; signed for the public endpoint.
+
+        Nothing is asked of the store: it may be away, or the public endpoint out of this process's reach.
+        """
         with self._named_errors(key):
-            return self._client.generate_presigned_url(
+            return self._signer.generate_presigned_url(
                 "get_object", Params={"Bucket": self.bucket, "Key": key}, ExpiresIn=seconds
             )
 
@@ -110,6 +115,11 @@ class Objects:
         """Remove an object; harmless where there is none. Raises StorageError."""
         with self._named_errors(key):
             self._client.delete_object(Bucket=self.bucket, Key=key)
+
+    def check(self) -> None:
+        """Ask for the bucket and nothing else. Raises StorageError where it is not there or the store does not answer."""
+        with self._named_errors(""):
+            self._client.head_bucket(Bucket=self.bucket)
 
     def ensure_bucket(self) -> None:
         """Make the bucket unless it is there. Raises StorageError."""
@@ -130,11 +140,20 @@ class Objects:
     @property
     def _client(self) -> "S3Client":
         if self._made is None or self._made[0] != os.getpid():
-            self._made = (os.getpid(), self._connect())
+            self._made = (os.getpid(), self._connect(self.endpoint))
         return self._made[1]
 
-    def _connect(self) -> "S3Client":
-        aws = not self.endpoint or (urlsplit(self.endpoint).hostname or "").endswith("amazonaws.com")
+    @property
+    def _signer(self) -> "S3Client":
+        """A signature holds the host: a URL for another one cannot be made of it afterwards."""
+        if self._public is None:
+            return self._client
+        if self._signing is None or self._signing[0] != os.getpid():
+            self._signing = (os.getpid(), self._connect(self._public))
+        return self._signing[1]
+
+    def _connect(self, endpoint: str | None) -> "S3Client":
+        aws = not endpoint or (urlsplit(endpoint).hostname or "").endswith("amazonaws.com")
         config = Config(
             signature_version="s3v4",
             connect_timeout=5,
@@ -148,7 +167,7 @@ class Objects:
         )
         return boto3.session.Session().client(  # a session of our own: the default one is not thread-safe
             "s3",
-            endpoint_url=self.endpoint,
+            endpoint_url=endpoint,
             region_name=self._region,
             aws_access_key_id=self._key_id,
             aws_secret_access_key=self._secret.get_secret_value() if self._secret else None,

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, and_, func, select, text, tuple_
 from sqlalchemy.orm import Session
@@ -73,6 +74,8 @@ class Entry:
 
     cursor: Cursor
     patient: str
+    uid: UUID
+    """Of the patient, by which the service knows it."""
     visit: str
     result: str
     reasons: tuple[str, ...]
@@ -165,16 +168,14 @@ def _query(filters: Filters, *where: ColumnElement[bool]) -> Select[tuple[Outcom
 
 def _entries(session: Session, rows: Sequence[Outcome]) -> Iterator[Entry]:
     """Names and captures are looked up afterwards: a join could lead the planner away from the index's order."""
-    names = dict(
-        session.execute(select(Patient.id, Patient.external_id).where(Patient.id.in_([row.patient_id for row in rows])))
-        .tuples()
-        .all()
-    )
+    ids = [row.patient_id for row in rows]
+    names = {one.id: one for one in session.scalars(select(Patient).where(Patient.id.in_(ids)))}
     captures = _captures(session, [(row.patient_id, row.visit) for row in rows])
     for row in rows:
         yield Entry(
             cursor=Cursor(row.priority, row.due_on, row.id),
-            patient=names[row.patient_id],
+            patient=names[row.patient_id].external_id,
+            uid=names[row.patient_id].uid,
             captures=tuple(captures.get((row.patient_id, row.visit), ())),
             reasons=tuple(row.reasons),
             not_derivable=tuple(row.not_derivable),

@@ -69,6 +69,24 @@ def test_a_presigned_url_reads_one_object_without_credentials_until_it_expires(o
     assert caught.value.code == 403
 
 
+def test_a_presigned_url_is_for_where_callers_reach_the_store_and_the_store_is_read_where_we_do(
+    settings: Settings,
+) -> None:
+    inside = settings.s3_endpoint_url or ""
+    public = inside.replace("127.0.0.1", "localhost")
+    objects = Objects(settings.model_copy(update={"s3_public_url": public}))
+    objects.put("a b.txt", b"open")
+    url = objects.presign("a b.txt", seconds=30)
+    assert url.startswith(f"{public}/{settings.s3_bucket}/a%20b.txt?")
+    assert urllib.request.urlopen(url).read() == b"open"  # noqa: S310
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(url.replace(public, inside))  # noqa: S310
+    caught.value.close()
+    assert caught.value.code == 403, "the host is part of what is signed"
+    behind = Objects(settings.model_copy(update={"s3_public_url": "https://store.clinic.example.org"}))
+    assert behind.presign("a").startswith("https://store.clinic.example.org/") and behind.get("a b.txt") == b"open"
+
+
 def test_making_the_bucket_twice_is_harmless(settings: Settings) -> None:
     objects = Objects(settings, bucket=f"{settings.s3_bucket}-other")
     objects.ensure_bucket()
