@@ -24,8 +24,16 @@ class MissingImage(RequestError):
     """The form has no file in the field that is asked for."""
 
 
+class InvalidParameter(RequestError):
+    """A field or parameter that is not as documented; the message names it and not its value."""
+
+
 class BodyTooLarge(RequestError):
     """More bytes than the service takes."""
+
+
+class CallerLeft(ClarityError):
+    """Who asked has gone: nobody reads this, the log and the figures do."""
 
 
 class Overloaded(ClarityError):
@@ -50,15 +58,30 @@ TABLE: dict[type[ClarityError], Situation] = {
     BodyTooLarge: Situation(413, "body_too_large", "The body is too large"),
     errors.ImageTooLarge: Situation(413, "image_too_large", "The image is too large"),
     UnsupportedBody: Situation(415, "unsupported_body", "The body is of another kind"),
+    errors.AccessRefused: Situation(401, "access_refused", "No key that is good"),
+    errors.ScopeMissing: Situation(403, "scope_missing", "The key is not for this"),
+    errors.UnknownRecord: Situation(404, "unknown_record", "There is no such record"),
+    errors.PatientExists: Situation(409, "patient_exists", "The external id is taken"),
+    errors.InboxConflict: Situation(409, "another_patients", "The photograph is another patient's"),
+    errors.IdempotencyConflict: Situation(409, "idempotency_conflict", "The Idempotency-Key is taken"),
+    errors.Erased: Situation(410, "erased", "The patient is erased"),
     MissingImage: Situation(422, "missing_image", "The image is missing"),
+    InvalidParameter: Situation(422, "invalid_parameter", "A parameter is not as documented"),
+    errors.PatientError: Situation(422, "invalid_patient", "The patient cannot be kept"),
+    errors.InboxError: Situation(422, "invalid_capture", "The capture cannot be attributed"),
+    errors.ReviewError: Situation(422, "invalid_review", "The review cannot be kept"),
     errors.UnreadableImage: Situation(422, "unreadable_image", "The photograph cannot be read"),
     errors.NotFundus: Situation(422, "not_a_fundus_photograph", "Not a fundus photograph"),
     errors.Ungradable: Situation(422, "ungradable", "The photograph is ungradable"),
+    errors.TooManyRequests: Situation(429, "too_many_requests", "The key's requests are used up"),
     errors.NoChampion: Situation(503, "no_champion", "No model is promoted"),
     errors.BundleError: Situation(503, "bundle_refused", "The model is refused"),
     errors.InferenceError: Situation(503, "no_result", "The model gave no result"),
     errors.StorageError: Situation(503, "storage_unavailable", "A service behind this one does not answer"),
+    errors.SealError: Situation(503, "identities_unavailable", "Who patients are cannot be read or kept"),
     errors.SettingsError: Situation(503, "not_configured", "The service is not configured"),
+    errors.ParameterError: Situation(503, "misconfigured", "The service's configuration is refused"),
+    CallerLeft: Situation(499, "caller_left", "The caller left"),
     Overloaded: Situation(503, "overloaded", "The service has enough to do"),
     Overdue: Situation(503, "overdue", "No answer in time"),
     ClarityError: Situation(500, "unexpected", "An error of the service"),

@@ -1,35 +1,62 @@
-"""The photograph in a request's body, a form with a file or the image's bytes: always bytes or a named error."""
+"""What stands in a request's body, a form or an image's bytes: photographs and texts, or a named error."""
+
+import mimetypes
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
-from serving.errors import BodyTooLarge, MalformedBody, MissingImage, UnsupportedBody
+from serving.errors import BodyTooLarge, InvalidParameter, MalformedBody, MissingImage, UnsupportedBody
 
 FIELD = "image"
+FIELDS = ("patient", "eye", "field", "visit", "visit_type")
+"""Texts that a form may have beside its photographs. Others are not looked at."""
 _FORM = "multipart/form-data"
 _RAW = ("image/", "application/octet-stream", "application/dicom")
+_KNOWN = {*mimetypes.types_map.values(), "application/x-www-form-urlencoded"}
+"""Content types that may be repeated to a caller: a header can hold anything, a patient's name too."""
 _FORM_OVERHEAD = 65_536
-"""Bytes that a form may add to its file."""
+"""Bytes that a form may add to its files."""
 _MAX_FIELDS = 16
+_LONGEST = 128
+"""Characters of a text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """What a body held: at least one file, and those of ``FIELDS`` that have a text."""
+
+    files: list[bytes]
+    fields: dict[str, str]
 
 
 async def photograph(request: Request, max_bytes: int) -> bytes:
-    """The uploaded bytes. Raises MalformedBody, UnsupportedBody, MissingImage, BodyTooLarge."""
+    """The one uploaded photograph. Raises as ``parts``."""
+    return (await parts(request, max_bytes, 1)).files[0]
+
+
+async def parts(request: Request, max_bytes: int, max_files: int) -> Upload:
+    """The photographs of a body, each of at most ``max_bytes``, and the texts beside them.
+
+    A body that is itself an image has no texts: they stand in the address then. Raises MalformedBody, UnsupportedBody,
+    MissingImage, InvalidParameter (a text, or more photographs than ``max_files``), BodyTooLarge.
+    """
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind == _FORM:
-        return await _from_form(_limited(request, max_bytes + _FORM_OVERHEAD), max_bytes)
+        return await _from_form(limited(request, max_files * max_bytes + _FORM_OVERHEAD), max_bytes, max_files)
     if kind.startswith(_RAW):
-        return await _whole(_limited(request, max_bytes), max_bytes)
-    said = kind or "no content type"
-    raise UnsupportedBody(f"body: {said!r}, neither a form ({_FORM}) nor an image ({', '.join(_RAW)})")
+        return Upload([await _whole(limited(request, max_bytes), max_bytes)], {})
+    said = (repr(kind) if kind in _KNOWN else "of a type that is not known") if kind else "no content type"
+    raise UnsupportedBody(f"body: {said}, neither a form ({_FORM}) nor an image ({', '.join(_RAW)})")
 
 
-def _limited(request: Request, max_bytes: int) -> Request:
+def limited(request: Request, max_bytes: int) -> Request:
     """The request, refused where it says that it is too long, and cut off where it is longer than it said."""
     said = request.headers.get("content-length", "")
-    if said.isdecimal() and int(said) > max_bytes:
-        raise BodyTooLarge(f"body: {said} bytes, more than the {max_bytes} taken")
+    if said.isdecimal() and int(said[:20]) > max_bytes:
+        raise BodyTooLarge(f"body: {said[:20]} bytes, more than the {max_bytes} taken")
     receive, seen = request.receive, 0
 
     async def counted() -> dict[str, object]:
@@ -51,9 +78,11 @@ async def _whole(request: Request, max_bytes: int) -> bytes:
     return _checked(data, max_bytes)
 
 
-async def _from_form(request: Request, max_bytes: int) -> bytes:
+async def _from_form(request: Request, max_bytes: int, max_files: int) -> Upload:
     try:
-        form = await request.form(max_files=_MAX_FIELDS, max_fields=_MAX_FIELDS, max_part_size=_FORM_OVERHEAD)
+        form = await request.form(
+            max_files=max_files + _MAX_FIELDS, max_fields=_MAX_FIELDS, max_part_size=_FORM_OVERHEAD
+        )
     except BodyTooLarge:
         raise
     except ClientDisconnect:
@@ -63,13 +92,31 @@ async def _from_form(request: Request, max_bytes: int) -> bytes:
     except Exception as error:  # noqa: BLE001 - whatever a parser makes of a broken form, the form is the caller's
         raise MalformedBody(f"form: {type(error).__name__}, not a form that can be parsed") from None
     try:
-        found = form.get(FIELD)
-        if not isinstance(found, UploadFile):
-            names = ", ".join(sorted(form)[:_MAX_FIELDS]) or "no field"
-            raise MissingImage(f"form: {names}, no file in the field {FIELD!r}")
-        return _checked(await found.read(), max_bytes)
+        found = [value for value in form.getlist(FIELD) if isinstance(value, UploadFile)]
+        if not found:
+            raise MissingImage(f"form: {len(form.multi_items())} fields, no file in one that is called {FIELD!r}")
+        if len(found) > max_files:
+            raise InvalidParameter(f"{FIELD}: {len(found)} files, more than the {max_files} taken")
+        fields = _texts(form.multi_items())
+        return Upload([_checked(await one.read(), max_bytes) for one in found], fields)
     finally:
         await form.close()
+
+
+def _texts(items: Iterable[tuple[str, UploadFile | str]]) -> dict[str, str]:
+    """The texts of ``FIELDS``; an empty one counts as not given. Raises InvalidParameter, which repeats none."""
+    texts: dict[str, str] = {}
+    for name, value in items:
+        if name not in FIELDS or value == "":
+            continue
+        if not isinstance(value, str):
+            raise InvalidParameter(f"{name}: a file, not a text")
+        if name in texts:
+            raise InvalidParameter(f"{name}: said twice")
+        if len(value) > _LONGEST or not value.isprintable():
+            raise InvalidParameter(f"{name}: {len(value)} characters, not at most {_LONGEST} printable ones")
+        texts[name] = value
+    return texts
 
 
 def _checked(data: bytes, max_bytes: int) -> bytes:
