@@ -1,5 +1,8 @@
 """What can become of a request, each a class of its own; all of them are :class:`clarity.errors.ClarityError`."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from clarity.errors import ClarityError
 
 
@@ -87,6 +90,10 @@ _BY_STATUS: dict[int, type[Refused]] = {
 }
 
 
-def kind_of(status: int) -> type[Refused]:
-    """The class that stands for an HTTP status."""
-    return _BY_STATUS.get(status, ServiceFault if status >= 500 else Refused)
+def refused(
+    status: int, problem: Mapping[str, Any], request_id: str | None = None, retry_after: float | None = None
+) -> Refused:
+    """The error that a status and its problem document are; an empty one where a proxy answers, which knows none."""
+    kind = _BY_STATUS.get(status, ServiceFault if status >= 500 else Refused)
+    code, detail = problem.get("code", f"http_{status}"), problem.get("detail", "refused without a reason")
+    return kind(status, str(code), str(detail), problem.get("request_id") or request_id, retry_after)

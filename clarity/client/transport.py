@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from clarity.client.errors import Misunderstood, Refused, Unreachable, kind_of
+from clarity.client.errors import Misunderstood, Refused, Unreachable, refused
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
 _TRANSIENT = frozenset({429, 502, 503})
@@ -73,17 +73,14 @@ class Transport:
 
 
 def refusal(response: httpx.Response) -> Refused:
-    """A status that is not 2xx as a named error; also where a proxy answers, which knows no problem+json."""
-    status = response.status_code
+    """A status that is not 2xx as a named error."""
     try:
         said = response.json()
     except ValueError:
         said = None
-    if not isinstance(said, dict) or not {"code", "detail"} <= set(said):
-        said = {"code": f"http_{status}", "detail": f"HTTP {status} {response.reason_phrase}, without a reason"}
-    request_id = said.get("request_id") or response.headers.get("X-Request-Id")
+    problem = said if isinstance(said, dict) else {}
     after = _seconds(response.headers.get("Retry-After", ""))
-    return kind_of(status)(status, str(said["code"]), str(said["detail"]), request_id, after)
+    return refused(response.status_code, problem, response.headers.get("X-Request-Id"), after)
 
 
 def document(response: httpx.Response) -> Mapping[str, Any]:
