@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from clarity import errors
-from clarity.errors import ClarityError
+from clarity.errors import ClarityError, TooManyRequests
 from serving.schemas import Problem
 
 
@@ -22,6 +22,18 @@ class UnsupportedBody(RequestError):
 
 class MissingImage(RequestError):
     """The form has no file in the field that is asked for."""
+
+
+class UnknownPath(RequestError):
+    """Nothing is at this address."""
+
+
+class UnknownMethod(RequestError):
+    """The address has other methods."""
+
+    def __init__(self, *said: object, allowed: str = "OPTIONS") -> None:
+        super().__init__(*said)
+        self.allowed = allowed
 
 
 class InvalidParameter(RequestError):
@@ -60,7 +72,9 @@ TABLE: dict[type[ClarityError], Situation] = {
     UnsupportedBody: Situation(415, "unsupported_body", "The body is of another kind"),
     errors.AccessRefused: Situation(401, "access_refused", "No key that is good"),
     errors.ScopeMissing: Situation(403, "scope_missing", "The key is not for this"),
+    UnknownPath: Situation(404, "unknown_path", "There is nothing at this address"),
     errors.UnknownRecord: Situation(404, "unknown_record", "There is no such record"),
+    UnknownMethod: Situation(405, "unknown_method", "The address has other methods"),
     errors.PatientExists: Situation(409, "patient_exists", "The external id is taken"),
     errors.InboxConflict: Situation(409, "another_patients", "The photograph is another patient's"),
     errors.IdempotencyConflict: Situation(409, "idempotency_conflict", "The Idempotency-Key is taken"),
@@ -69,6 +83,7 @@ TABLE: dict[type[ClarityError], Situation] = {
     InvalidParameter: Situation(422, "invalid_parameter", "A parameter is not as documented"),
     errors.PatientError: Situation(422, "invalid_patient", "The patient cannot be kept"),
     errors.InboxError: Situation(422, "invalid_capture", "The capture cannot be attributed"),
+    errors.NotJudged: Situation(409, "not_judged", "No model has judged the scan"),
     errors.ReviewError: Situation(422, "invalid_review", "The review cannot be kept"),
     errors.UnreadableImage: Situation(422, "unreadable_image", "The photograph cannot be read"),
     errors.NotFundus: Situation(422, "not_a_fundus_photograph", "Not a fundus photograph"),
@@ -89,13 +104,10 @@ TABLE: dict[type[ClarityError], Situation] = {
 """The nearest class of an error's ancestry decides."""
 
 _RETRY_AFTER_S = "5"
-_HTTP_CODES = {
-    400: "malformed_body",
-    404: "unknown_path",
-    405: "unknown_method",
-    413: "body_too_large",
-    422: "invalid_parameter",
-}
+_CHALLENGES = ('Bearer realm="Clarity"', 'Basic realm="Clarity", charset="UTF-8"')
+"""Two headers, as not every browser reads two challenges from one."""
+_HTTP_CODES = {404: "unknown_path", 405: "unknown_method", 413: "body_too_large", 422: "invalid_parameter"}
+_LONGEST = 600
 
 
 def situation(error: ClarityError) -> Situation:
@@ -106,23 +118,38 @@ def situation(error: ClarityError) -> Situation:
 def problem(error: ClarityError, request_id: str) -> Problem:
     """A named error as it is answered."""
     row = situation(error)
-    return _problem(row.status, row.code, row.title, str(error), request_id)
+    return _problem(row.status, row.code, row.title, _harmless(str(error)), request_id)
 
 
-def plain_problem(status: int, detail: str, request_id: str) -> Problem:
-    """A status that no named error stands behind: an unknown path, a method that the path has not, a crash."""
+def plain_problem(status: int, request_id: str) -> Problem:
+    """A status that no named error stands behind: a framework's own refusal, a crash."""
     title = HTTPStatus(status).phrase if status in set(HTTPStatus) else "Error"
+    if status >= 500:
+        return _problem(status, "unexpected", title, "request: an error of the service, it is in the log", request_id)
     return _problem(
-        status, _HTTP_CODES.get(status, "unexpected" if status >= 500 else "refused"), title, detail, request_id
+        status, _HTTP_CODES.get(status, "refused"), title, f"request: {title.lower()}, see /docs", request_id
     )
 
 
-def headers(status: int) -> dict[str, str]:
-    """What a status needs beside its body."""
-    return {"Retry-After": _RETRY_AFTER_S} if status == 503 else {}
+def headers(error: ClarityError) -> list[tuple[str, str]]:
+    """What an error needs beside its body."""
+    status = situation(error).status
+    if isinstance(error, TooManyRequests):
+        return [("Retry-After", str(error.retry_after_s))]
+    if isinstance(error, UnknownMethod):
+        return [("Allow", error.allowed)]
+    if status == 401:
+        return [("WWW-Authenticate", challenge) for challenge in _CHALLENGES]
+    return [("Retry-After", _RETRY_AFTER_S)] if status == 503 else []
 
 
 def _problem(status: int, code: str, title: str, detail: str, request_id: str) -> Problem:
     return Problem(
         type=f"urn:clarity:problem:{code}", title=title, status=status, detail=detail, code=code, request_id=request_id
     )
+
+
+def _harmless(said: str) -> str:
+    """One line of bounded length, whatever a library said."""
+    line = "".join(letter if letter.isprintable() else " " for letter in said[:_LONGEST])
+    return line if len(said) <= _LONGEST else f"{line}…"

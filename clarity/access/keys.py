@@ -76,7 +76,7 @@ def every(engine: Engine) -> list[Key]:
 
 
 def revoke(engine: Engine, id: str) -> Key:
-    """The key, which counts no more; again it stays revoked as of the first time. Raises UnknownRecord, StorageError."""
+    """The key, which counts no more; again, as of the first time. Raises UnknownRecord, StorageError."""
     with database.session(engine) as session:
         found = access.revoke(session, id)
     if found is None:
