@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from serving.errors import BodyTooLarge, InvalidParameter, MalformedBody, MissingImage, UnsupportedBody
 
 FIELD = "image"
-FIELDS = ("patient", "eye", "field", "visit", "visit_type")
+FIELDS = ("patient", "eye", "field", "visit", "visit_type", "captures")
 """Texts that a form may have beside its photographs. Others are not looked at."""
 _FORM = "multipart/form-data"
 _RAW = ("image/", "application/octet-stream", "application/dicom")
@@ -20,8 +20,9 @@ _KNOWN = {*mimetypes.types_map.values(), "application/x-www-form-urlencoded"}
 _FORM_OVERHEAD = 65_536
 """Bytes that a form may add to its files."""
 _MAX_FIELDS = 16
-_LONGEST = 128
-"""Characters of a text."""
+_LONGEST = {"captures": 32_768}
+"""Characters of a text, where they may be more than ``_SHORT``."""
+_SHORT = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +38,15 @@ async def photograph(request: Request, max_bytes: int) -> bytes:
     return (await parts(request, max_bytes, 1)).files[0]
 
 
-async def parts(request: Request, max_bytes: int, max_files: int) -> Upload:
-    """The photographs of a body, each of at most ``max_bytes``, and the texts beside them.
+async def parts(request: Request, max_bytes: int, max_files: int, field: str = FIELD) -> Upload:
+    """The photographs of a body, those of a form in ``field``, each of at most ``max_bytes``; the texts beside them.
 
     A body that is itself an image has no texts: they stand in the address then. Raises MalformedBody, UnsupportedBody,
     MissingImage, InvalidParameter (a text, or more photographs than ``max_files``), BodyTooLarge.
     """
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind == _FORM:
-        return await _from_form(limited(request, max_files * max_bytes + _FORM_OVERHEAD), max_bytes, max_files)
+        return await _from_form(limited(request, max_files * max_bytes + _FORM_OVERHEAD), max_bytes, max_files, field)
     if kind.startswith(_RAW):
         return Upload([await _whole(limited(request, max_bytes), max_bytes)], {})
     said = (repr(kind) if kind in _KNOWN else "of a type that is not known") if kind else "no content type"
@@ -78,7 +79,7 @@ async def _whole(request: Request, max_bytes: int) -> bytes:
     return _checked(data, max_bytes)
 
 
-async def _from_form(request: Request, max_bytes: int, max_files: int) -> Upload:
+async def _from_form(request: Request, max_bytes: int, max_files: int, field: str) -> Upload:
     try:
         form = await request.form(
             max_files=max_files + _MAX_FIELDS, max_fields=_MAX_FIELDS, max_part_size=_FORM_OVERHEAD
@@ -92,11 +93,11 @@ async def _from_form(request: Request, max_bytes: int, max_files: int) -> Upload
     except Exception as error:  # noqa: BLE001 - whatever a parser makes of a broken form, the form is the caller's
         raise MalformedBody(f"form: {type(error).__name__}, not a form that can be parsed") from None
     try:
-        found = [value for value in form.getlist(FIELD) if isinstance(value, UploadFile)]
+        found = [value for value in form.getlist(field) if isinstance(value, UploadFile)]
         if not found:
-            raise MissingImage(f"form: {len(form.multi_items())} fields, no file in one that is called {FIELD!r}")
+            raise MissingImage(f"form: {len(form.multi_items())} fields, no file in one that is called {field!r}")
         if len(found) > max_files:
-            raise InvalidParameter(f"{FIELD}: {len(found)} files, more than the {max_files} taken")
+            raise InvalidParameter(f"{field}: {len(found)} files, more than the {max_files} taken")
         fields = _texts(form.multi_items())
         return Upload([_checked(await one.read(), max_bytes) for one in found], fields)
     finally:
@@ -113,8 +114,9 @@ def _texts(items: Iterable[tuple[str, UploadFile | str]]) -> dict[str, str]:
             raise InvalidParameter(f"{name}: a file, not a text")
         if name in texts:
             raise InvalidParameter(f"{name}: said twice")
-        if len(value) > _LONGEST or not value.isprintable():
-            raise InvalidParameter(f"{name}: {len(value)} characters, not at most {_LONGEST} printable ones")
+        longest = _LONGEST.get(name, _SHORT)
+        if len(value) > longest or not (value.isprintable() or name in _LONGEST):
+            raise InvalidParameter(f"{name}: {len(value)} characters, not at most {longest} printable ones")
         texts[name] = value
     return texts
 

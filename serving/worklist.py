@@ -1,0 +1,52 @@
+"""``GET /worklist``: what a person looks at first, in the order of the nightly report."""
+
+from datetime import date
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+from starlette.requests import Request
+
+from clarity.storage import database, worklist
+from clarity.storage.worklist import Cursor, Filters
+from serving import pages
+from serving.access import Caller, note, requires
+from serving.keyed import refusals
+from serving.records import Result, Worklist, WorklistEntry
+from serving.site import Site
+
+Reader = Annotated[Caller, Depends(requires("read"))]
+
+
+def router(site: Site) -> APIRouter:
+    """``GET /worklist``."""
+    routes = APIRouter(tags=["worklist"])
+
+    @routes.get("/worklist", responses=refusals(422, 503), operation_id="worklist", summary="What waits for a person")
+    def entries(
+        request: Request,
+        _: Reader,
+        priority: Annotated[
+            int | None, Query(ge=0, le=3, description="0 vision-threatening, 1 referable, 2 uncertain, 3 unfinished.")
+        ] = None,
+        due_by: Annotated[date | None, Query(description="Due on that day or before it.")] = None,
+        result: Annotated[Result | None, Query(description="Of the visit.")] = None,
+        cursor: Annotated[
+            str | None,
+            Query(max_length=64, description="``following`` of the page before.", examples=["1_2027-05-22_812"]),
+        ] = None,
+        limit: pages.Limit = None,
+    ) -> Worklist:
+        """Visits that people have not read yet: vision-threatening first, then referable, uncertain, unfinished.
+
+        The earliest due first. What is reviewed between two pages shifts nothing.
+        """
+        note(request, "worklist")
+        with pages.checked(), database.session(site.engine) as session:
+            after = Cursor.parse(cursor) if cursor is not None else None
+            page = worklist.page(
+                session, after, Filters(priority, due_by, result), limit or site.params.serving.page_size
+            )
+        following = str(page.following) if page.following else None
+        return Worklist(entries=[WorklistEntry.of(entry) for entry in page.entries], following=following)
+
+    return routes
