@@ -1,11 +1,11 @@
 """The server: LitServe's processes and queue, our paths, our errors. ``main`` is behind ``clarity serve``."""
 
+import asyncio
 import logging
 import os
-import signal
-import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import cast
 
@@ -14,33 +14,41 @@ from litserve import LitServer
 from starlette.middleware.gzip import GZipMiddleware
 
 from clarity import __version__, params
-from clarity.errors import SettingsError
 from clarity.settings import Settings
-from serving import documentation, orphans, routes, status
+from serving import documentation, handlers, listening, metrics, orphans, predictions, scans, security, status, worklist
+from serving.crates import METRICS, make_run_folder
+from serving.gate import Gate
+from serving.handlers import Answering
+from serving.hangup import Hangup
 from serving.predict import GradingAPI
 from serving.schemas import STATEMENT
 from serving.site import Site
 from serving.source import Source
+from serving.state import Board
 from serving.work import Desk
 
+log = logging.getLogger("clarity.serving")
 VERSION = "/v1"
-ROUTERS: tuple[Callable[[Site], APIRouter], ...] = (routes.router,)
+ROUTERS: tuple[Callable[[Site], APIRouter], ...] = (
+    predictions.router,
+    scans.router,
+    worklist.router,
+    status.router,
+)
 """Each stands under /v1, and without it for whoever wants the newest version, hidden from the document."""
 _SCHEMA = "/openapi.json"
-_HOSTS = ("127.0.0.1", "0.0.0.0", "::")  # noqa: S104 - what LitServe can listen on; loopback unless said otherwise
+_RESTART_S = 0.25
+"""How soon LitServe looks whether a worker has died."""
 
 
-def build(source: Source, site: Site) -> LitServer:
-    """A server for the source's model. Loads and connects to nothing: its worker does, once it runs."""
+def build(source: Source, site: Site, run: Path = Path(), *, open_: bool = False) -> LitServer:
+    """A server for the source's model. Loads and connects to nothing: its worker does, once it runs.
+
+    ``run``: a folder of its own (``crates.make_run_folder``), through which its processes work together once it runs.
+    """
     serving = site.params.serving
-    api = GradingAPI(
-        source,
-        overlay_size=site.params.screening.overlay_size,
-        max_batch_size=serving.max_batch_size,
-        batch_timeout=serving.batch_timeout_s,
-    )
     server = LitServer(
-        api,
+        GradingAPI(source, site, run),
         accelerator="cpu",
         workers_per_device=serving.workers,
         timeout=serving.timeout_s,
@@ -48,7 +56,8 @@ def build(source: Source, site: Site) -> LitServer:
         max_payload_size=2 * serving.max_upload_bytes,
         restart_workers=True,
     )
-    _dress(server.app, server, site)
+    server.monitor_internal = _RESTART_S
+    _dress(server.app, server, site, run, open_=open_)
     return server
 
 
@@ -65,45 +74,72 @@ def main(
     source = Source.of(settings, loaded.model.name, bundle)
     if bundle is not None:
         source.locate()
-    host, port = _address(host or loaded.serving.host, loaded.serving.port if port is None else port)
-    if open_ and host != _HOSTS[0]:
-        raise SettingsError(f"host {host}: not loopback, so it is not served --open, without keys")
+    certificate = listening.tls(settings)
+    wish = loaded.serving.port if port is None else port
+    host, port = listening.address(host or loaded.serving.host, wish, open_=open_)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("clarity.serving").info("http://%s:%d/docs (pid %d). %s", host, port, os.getpid(), STATEMENT)
-    _stop_on_signals()
-    build(source, Site(settings, loaded)).run(
-        host=host,
-        port=port,
-        num_api_servers=1,
-        log_level="warning",
-        generate_client_file=False,
-        access_log=False,
-        timeout_keep_alive=30,
-    )
+    scheme = "https" if certificate else "http"
+    log.info("%s://%s:%d/docs (pid %d). %s", scheme, host, port, os.getpid(), STATEMENT)
+    listening.stop_on_signals()
+    with _run_folder() as run:
+        build(source, Site(settings, loaded), run, open_=open_).run(
+            host=host,
+            port=port,
+            num_api_servers=1,
+            log_level="warning",
+            generate_client_file=False,
+            access_log=False,
+            timeout_keep_alive=30,
+            **certificate,
+        )
 
 
-def _dress(app: FastAPI, server: LitServer, site: Site) -> None:
+@contextmanager
+def _run_folder() -> Iterator[Path]:
+    """For the time that the service runs. Said to prometheus_client before anything imports it."""
+    run = make_run_folder()
+    try:
+        os.environ[metrics.FOLDER] = str(run / METRICS)
+        yield run
+    finally:
+        shutil.rmtree(run, ignore_errors=True)
+
+
+def _dress(app: FastAPI, server: LitServer, site: Site, run: Path, *, open_: bool) -> None:
     """Our paths instead of LitServe's, which answer text and turn a malformed body into a 500."""
     app.title, app.version, app.description = "Clarity", __version__, STATEMENT
     app.router.routes[:] = [route for route in app.router.routes if getattr(route, "path", "") == _SCHEMA]
     # A PNG in base64 costs a gzip more time than the network takes to look at the eye.
     app.user_middleware[:] = [entry for entry in app.user_middleware if entry.cls is not cast(object, GZipMiddleware)]
-    app.state.desk = Desk(server, site.params.serving)
+    app.state.desk, app.state.board = Desk(server, site.params.serving, run), Board(run)
     for router in ROUTERS:
         made = router(site)
         app.include_router(made, prefix=VERSION)
         app.include_router(made, include_in_schema=False)
-    status.root(app, server)
-    routes.register_errors(app)
-    routes.document(app)
+    app.include_router(status.live(app.state.board))
+    app.include_router(status.root(site, app.state.board))
     documentation.offer(app)
+    documentation.complete(app)
+    handlers.register(app)
+    # The last one added stands in front.
+    app.add_middleware(Hangup)
+    app.add_middleware(Gate, of=app, site=site, open_=open_)
+    security.add_cors(app, site.params.serving.cors_origins)
+    app.add_middleware(Answering)
+    _attend(app, server, run)
+
+
+def _attend(app: FastAPI, server: LitServer, run: Path) -> None:
+    """What an HTTP process does beside answering: looks after the workers, and ends with the server."""
     start_up = app.router.lifespan_context
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        orphans.end_with_parent(*_queue_process(server))
+        orphans.end_with_parent(*_queue_process(server), folder=run)
+        watch = asyncio.create_task(app.state.desk.keep_watch())
         async with start_up(app):
             yield
+        watch.cancel()
 
     app.router.lifespan_context = lifespan
 
@@ -112,29 +148,3 @@ def _queue_process(server: LitServer) -> list[int]:
     """The id of the process that holds LitServe's queues: it watches nobody itself."""
     process = getattr(server.transport_config.manager, "_process", None)
     return [process.pid] if process is not None and process.pid else []
-
-
-def _address(host: str, port: int) -> tuple[str, int]:
-    """An address that can be listened on; port 0 becomes a free one. Raises SettingsError."""
-    if host not in _HOSTS:
-        raise SettingsError(f"host {host!r}: cannot be listened on, one of {', '.join(_HOSTS)}")
-    if port and port < 1024:
-        raise SettingsError(f"port {port}: reserved for the system, take one from 1024 or 0 for any free one")
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            trial.bind((host, port))
-        except OSError as error:
-            raise SettingsError(f"{host}:{port}: {error.strerror}, choose another port") from None
-        return host, int(trial.getsockname()[1])
-
-
-def _stop_on_signals() -> None:
-    """Stop gracefully on SIGTERM as on Ctrl-C, which is all that LitServe knows. Its forked children only end."""
-    server = os.getpid()
-
-    def stop(_signal: int, _frame: object) -> None:
-        raise KeyboardInterrupt if os.getpid() == server else SystemExit(0)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)

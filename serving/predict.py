@@ -5,9 +5,13 @@ photograph of a batch carries its own answer, or its own error, out.
 """
 
 import logging
+import os
 import signal
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
 from queue import Empty, Queue
 from typing import Any
 
@@ -16,62 +20,87 @@ from litserve.loops.simple_loops import BatchedLoop
 
 from clarity.errors import ClarityError
 from clarity.inference.grader import Graded, Grader
-from serving import orphans
+from clarity.inference.processor import cores
+from serving import metrics, orphans
+from serving.crates import CRATES, Answered, Crates
+from serving.follow import Follower
 from serving.reply import Drawing, Job, Reply, Result, draw
+from serving.site import Site
 from serving.source import Source
+from serving.state import Board
 
-log = logging.getLogger("clarity.serving")
 _STORED = Drawing()
 """What the object store keeps: the predicted grade, as PNG."""
 
 
-class GradingAPI(litserve.LitAPI):  # type: ignore[misc]  # litserve ships no types
-    """Grades photographs in a worker process of its own, which imports neither torch nor MLflow."""
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A job that this worker has claimed."""
 
-    def __init__(self, source: Source, *, overlay_size: int, max_batch_size: int, batch_timeout: float) -> None:
-        super().__init__(max_batch_size=max_batch_size, batch_timeout=batch_timeout, loop=DrainLoop())
-        self.source = source
-        self.overlay_size = overlay_size
+    name: str
+    job: Job
+
+
+class GradingAPI(litserve.LitAPI):  # type: ignore[misc]  # litserve ships no types
+    """Grades photographs in a worker process of its own, which imports neither torch nor MLflow nor a database."""
+
+    def __init__(self, source: Source, site: Site, run: Path) -> None:
+        serving = site.params.serving
+        super().__init__(max_batch_size=serving.max_batch_size, batch_timeout=serving.batch_timeout_s, loop=DrainLoop())
+        self.source, self.site = source, site
+        self.board, self.crates = Board(run), Crates(run / CRATES)
 
     def setup(self, device: str) -> None:  # noqa: ARG002 - LitServe's signature
-        """Load the model. Where there is none, the worker still starts, and answers with the reason."""
+        """Begin to load the model. Where there is none, the worker runs all the same, and answers with the reason."""
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
         # Ctrl-C reaches every process of a terminal; the server stops the worker once it has answered what it took.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         orphans.end_with_parent()
-        self.grader: Grader | None = None
-        self.refusal: ClarityError | None = None
-        try:
-            self.grader = self.source.load(apart=True)
-        except ClarityError as error:
-            self.refusal = error
-            log.warning("no model: %s: %s", type(error).__name__, error)
-        else:
-            log.info("serving %s version %s", self.grader.bundle.spec.name, self.grader.model_version)
+        self.lanes = ThreadPoolExecutor(cores(), thread_name_prefix="draw")
+        worker = int(os.environ.get("LITSERVE_WORKER_ID", "0"))
+        self.follower = Follower(self.source, self.site, self.board, worker)
+        self.follower.start()
 
-    def batch(self, inputs: Sequence[Job]) -> Sequence[Job]:
+    def batch(self, inputs: Sequence[Taken]) -> Sequence[Taken]:
         """A batch of jobs is a list of them."""
         return inputs
 
-    def predict(self, x: Sequence[Job]) -> list[list[Result] | ClarityError]:
-        """For each job a result for each of its photographs, or the named error that is all its answer."""
-        grader = self.grader
-        if grader is None:
-            return [self.refusal or ClarityError("model: not loaded")] * len(x)
+    def predict(self, x: Sequence[Taken]) -> list[None]:
+        """Lay down, for each job, a result for each of its photographs, or the named error that is all its answer."""
+        jobs = [taken.job for taken in x]
+        metrics.batch(sum(len(job.photographs) for job in jobs))
+        try:
+            with self.follower.lease(max(job.deadline for job in jobs) - time.monotonic()) as grader:
+                answered = self._graded(grader, jobs)
+        except ClarityError as error:
+            answered = [error] * len(jobs)
+        for taken, one in zip(x, answered, strict=True):
+            self.crates.answer(taken.name, one)
+        return [None] * len(x)
+
+    def _graded(self, grader: Grader, jobs: Sequence[Job]) -> Sequence[Answered]:
         started = time.monotonic()
-        graded = iter(grader.grade([data for job in x for data in job.photographs]))
+        graded = grader.grade([data for job in jobs for data in job.photographs])
         took = time.monotonic() - started
-        return [[self._result(grader, next(graded), job, started, took) for _ in job.photographs] for job in x]
+        wanted = [job for job in jobs for _ in job.photographs]
+
+        def result(one: Graded | ClarityError, job: Job) -> Result:
+            return self._result(grader, one, job, started, took)
+
+        # One photograph is drawn here: a lone caller waits for no other thread.
+        results = iter([result(graded[0], wanted[0])] if len(graded) == 1 else self.lanes.map(result, graded, wanted))
+        return [[next(results) for _ in job.photographs] for job in jobs]
 
     def _result(self, grader: Grader, graded: Graded | ClarityError, job: Job, started: float, took: float) -> Result:
         if isinstance(graded, ClarityError):
             return graded
+        size = self.site.params.screening.overlay_size
         try:
             begun = time.monotonic()
-            drawn = draw(graded, self.overlay_size, job.drawing)
+            drawn = draw(graded, size, job.drawing)
             kept = None
             if job.keep:
-                kept = drawn if job.drawing == _STORED else draw(graded, self.overlay_size, _STORED)
+                kept = drawn if job.drawing == _STORED else draw(graded, size, _STORED)
             return Reply.of(
                 graded,
                 grader.bundle.spec,
@@ -90,28 +119,36 @@ class DrainLoop(BatchedLoop):  # type: ignore[misc]  # litserve ships no types
     """Batches what is waiting, and never makes a lone request wait for company.
 
     LitServe's own loop holds every request for the batch timeout, and asks its queue a thousand times a second while
-    there is none. Jobs past their deadline are dropped: their callers have been answered.
+    there is none. A job that was taken back, whose caller has left or was refused, is not found and costs nothing.
     """
 
     def get_batch_requests(
         self,
-        lit_api: litserve.LitAPI,
+        lit_api: GradingAPI,
         request_queue: "Queue[Any]",
         transport: object,  # noqa: ARG002 - LitServe's signature
-    ) -> tuple[list[tuple[int, str, Job]], list[tuple[int, str]]]:
-        """(response queue, request id, job) of one batch; and those of them that came too late."""
-        try:
-            taken = [request_queue.get(timeout=1.0)]
-        except Empty:
-            return [], []
-        until = time.monotonic() + lit_api.batch_timeout
-        while sum(len(job.photographs) for *_, job in taken) < lit_api.max_batch_size:
-            patience = max(0.0, until - time.monotonic()) if len(taken) > 1 else 0.0
+    ) -> tuple[list[tuple[int, str, Taken]], list[tuple[int, str]]]:
+        """(response queue, job's name, job) of one batch; of LitServe's timeouts none, as the desk has its own."""
+        batch: list[tuple[int, str, Taken]] = []
+        count, until = 0, 0.0
+        while count < lit_api.max_batch_size:
             try:
-                taken.append(request_queue.get(timeout=patience) if patience else request_queue.get_nowait())
+                to, name, _, _ = request_queue.get(timeout=_patience(count, until))
             except Empty:
                 break
-        now = time.monotonic()
-        fresh = [(to, uid, job) for to, uid, _, job in taken if now <= job.deadline]
-        late = [(to, uid) for to, uid, _, job in taken if now > job.deadline]
-        return fresh, late
+            job = lit_api.crates.claim(name)
+            if job is None:
+                continue
+            batch.append((to, name, Taken(name, job)))
+            until = until or time.monotonic() + lit_api.batch_timeout
+            count += len(job.photographs)
+        return batch, []
+
+
+def _patience(count: int, until: float) -> float:
+    """How long the next job may take to come: for the first a second, for the second no time, then until the moment
+    at which the batch is to begin.
+    """
+    if not count:
+        return 1.0
+    return max(0.0, until - time.monotonic()) if count > 1 else 0.0

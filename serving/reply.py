@@ -1,7 +1,7 @@
 """What passes between an HTTP process and an inference worker: plain data, pickled."""
 
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from clarity.errors import ClarityError
 from clarity.inference import heatmap
@@ -9,8 +9,10 @@ from clarity.inference.grader import Graded, Wanted
 from clarity.inference.heatmap import Subject
 from clarity.inference.spec import Spec
 from clarity.records import Prediction, Quality
-from clarity.storage.results import Finding
-from clarity.storage.scans import ScoredBy
+
+if TYPE_CHECKING:  # a worker has no use for what these bring: it would start a third of a second later
+    from clarity.storage.results import Finding
+    from clarity.storage.scans import ScoredBy
 
 AskedSubject = Literal["predicted", "referable", "0", "1", "2", "3", "4"]
 
@@ -67,7 +69,10 @@ class Thresholds:
 class Reply:
     """One photograph's result, graded or ungradable, with all that an answer or a row needs."""
 
-    by: ScoredBy
+    model: str
+    version: str
+    fingerprint: str
+    """Of the imaging chain that prepared the photograph."""
     quality: Quality
     prediction: Prediction | None
     """None where it is ungradable."""
@@ -95,7 +100,9 @@ class Reply:
     ) -> Self:
         """From what the grader found."""
         return cls(
-            by=ScoredBy(spec.name, version, graded.prepared.fingerprint),
+            model=spec.name,
+            version=version,
+            fingerprint=graded.prepared.fingerprint,
             quality=graded.quality,
             prediction=graded.prediction,
             thresholds=Thresholds(spec.thresholds.referable, spec.thresholds.vision_threatening),
@@ -106,8 +113,17 @@ class Reply:
             heatmap_ms=heatmap_ms,
         )
 
-    def finding(self, sha256: str, heatmap_key: str | None) -> Finding:
+    @property
+    def by(self) -> "ScoredBy":
+        """Who answered, as rows name it."""
+        from clarity.storage.scans import ScoredBy
+
+        return ScoredBy(self.model, self.version, self.fingerprint)
+
+    def finding(self, sha256: str, heatmap_key: str | None) -> "Finding":
         """As a row needs it. ``heatmap_key``: where the overlay lies, None where it is ungradable."""
+        from clarity.storage.results import Finding
+
         if self.prediction is None:
             return Finding(sha256, "ungradable", self.quality.reasons, self.quality.score)
         return Finding(sha256, "scored", (), self.quality.score, self.prediction, heatmap_key)

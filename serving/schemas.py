@@ -1,11 +1,13 @@
 """What the service answers, as it stands in the OpenAPI document. ``clarity predict --json`` prints the same."""
 
 import base64
-from typing import Literal, Self
+from datetime import UTC, datetime
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from serving.reply import Drawn, Reply
+from serving.state import State
 
 STATEMENT = (
     "Clarity is decision support in development, not a medical device. A qualified person must review every result."
@@ -39,8 +41,12 @@ class HeatmapAnswer(_Answer):
     encoding: Literal["base64"] = "base64"
     width: int
     height: int
-    data: str = Field(
-        description="The picture, base64. It carries no metadata of the photograph, and all five maps as numbers."
+    data: str | None = Field(
+        description="The picture, base64. It carries no metadata of the photograph, and all five maps as numbers. Null "
+        "where it is stored, unless ``inline`` asks for it."
+    )
+    url: str | None = Field(
+        default=None, description="Of the stored picture, presigned: it can be read without a key until it expires."
     )
 
     @classmethod
@@ -118,9 +124,9 @@ class Answer(_Answer):
             quality=QualityAnswer(gradable=quality.gradable, score=quality.score, reasons=list(quality.reasons)),
             heatmap=HeatmapAnswer.of(reply.heatmap) if reply.heatmap else None,
             advice=None if p else UNGRADABLE_ADVICE,
-            model=reply.by.model,
-            model_version=reply.by.version,
-            fingerprint=reply.by.fingerprint,
+            model=reply.model,
+            model_version=reply.version,
+            fingerprint=reply.fingerprint,
             timing_ms=Timing.of(reply),
         )
 
@@ -137,7 +143,70 @@ class Problem(_Answer):
 
 
 class Health(_Answer):
-    """The service is up. Whether it has a model is told by /predict."""
+    """The service is up. Whether it can do its work is told by /ready."""
 
     status: Literal["ok", "starting"]
-    workers: int = Field(ge=0, description="Inference workers that are ready.")
+    workers: int = Field(ge=0, description="Inference workers that run.")
+
+
+class Part(_Answer):
+    """One thing that the service cannot work without, or whose absence is to be known."""
+
+    state: Literal["ok", "failed"]
+    reason: str = Field(default="", description="Why it failed; of a model also which champion was refused and why.")
+
+
+class WorkerAnswer(_Answer):
+    """One inference worker."""
+
+    worker: int
+    generation: int = Field(description="How many models it has put into service.")
+    version: str | None = Field(description="Of the model in service.")
+    precision: str = Field(examples=["int8"])
+    since: datetime | None = Field(description="When that model went into service.")
+    reason: str = Field(description="Why it has no model, or cannot follow the registry.")
+    refused_version: str = Field(description="The champion that it refused while another keeps serving.")
+    refused_reason: str
+
+    @classmethod
+    def of(cls, state: State) -> Self:
+        """Its last word."""
+        return cls(
+            worker=state.worker,
+            generation=state.generation,
+            version=state.version,
+            precision=state.precision,
+            since=datetime.fromtimestamp(state.since, UTC) if state.since else None,
+            reason=state.reason,
+            refused_version=state.refused_version,
+            refused_reason=state.refused_reason,
+        )
+
+
+class Ready(_Answer):
+    """Whether the service can do its work now: 200 only where every part is well."""
+
+    status: Literal["ready", "not ready"]
+    model: Part
+    database: Part
+    objects: Part = Field(description="The object store.")
+    registry: Part = Field(description="MLflow. The service works on without it, with the model that it has.")
+    workers: list[WorkerAnswer]
+
+
+class ModelCard(_Answer):
+    """The model in service, and what is known of it."""
+
+    name: str
+    version: str
+    fingerprint: str = Field(description="Of the imaging chain that prepares photographs for it.")
+    backbone: str
+    precision: str
+    referable_threshold: float = Probability
+    vision_threatening_threshold: float = Probability
+    metrics: dict[str, Any] = Field(description="On the test set, each with its interval of confidence.")
+    data_version: str
+    git_commit: str
+    card: str = Field(description="The model card, Markdown.")
+    workers: list[WorkerAnswer]
+    statement: str = STATEMENT

@@ -1,15 +1,22 @@
 """Which model is served: the registry's champion, or a bundle directory that was named."""
 
+import os
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
-from clarity.errors import SettingsError
+from clarity.errors import BundleError, SettingsError, StorageUnavailable
 from clarity.inference.bundle import Bundle
 from clarity.inference.engine import Engine
 from clarity.inference.grader import Grader
+from clarity.registry import cache
 from clarity.settings import Settings
+from serving.champion import Champion
+
+_FETCH_S = 300.0
+"""However large the bundle: a store that has not given it by then is asked again later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +51,46 @@ class Source:
         ref = registry.champion(self.name)
         return registry.fetch(ref, self.cache), ref.version
 
-    def load(self, *, apart: bool = False) -> Grader:
-        """A grader with the model. ``apart`` asks the registry in a child process: MLflow's client brings 150 MB that a
-        process which lives long has no use for. Raises as ``locate`` does, and InferenceError.
+    def bring(self, champion: Champion) -> Path:
+        """The champion's bundle on this machine: as it lies there, or fetched by a child process, since MLflow's client
+        brings 150 MB that a process which lives long has no use for. Raises BundleError, StorageError.
         """
-        path, version = _apart(self) if apart and self.bundle is None else self.locate()
+        place = cache.place(self.cache, self.name, champion.version, champion.digest)
+        try:
+            if place.is_dir() and Bundle.load(place).digest == champion.digest:
+                return place
+        except BundleError:
+            pass  # damaged here: the child replaces it
+        return _apart(self, champion.version)
+
+    def open(self, path: Path, version: str) -> Grader:
+        """A grader with the model, which takes about a second. Raises BundleError, InferenceError."""
         bundle = Bundle.load(path)
         return Grader(bundle, Engine.load(bundle), version)
 
+    def load(self) -> Grader:
+        """The model, asked for in this process. Raises as ``locate`` and ``open`` do."""
+        return self.open(*self.locate())
 
-def _apart(source: Source) -> tuple[Path, str]:
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(source.locate).result()
+    def fetch(self, version: str) -> Path:
+        """One version's bundle, through MLflow's client. Raises BundleError, StorageError."""
+        from clarity.registry.models import Registry
+
+        registry = Registry(self.tracking_uri or "")
+        return registry.fetch(registry.get(self.name, version), self.cache)
+
+
+def _apart(source: Source, version: str) -> Path:
+    pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=os.nice, initargs=(5,))
+    try:
+        return pool.submit(source.fetch, version).result(_FETCH_S)
+    except BrokenProcessPool:
+        raise StorageUnavailable(
+            f"version {version} of model {source.name}: the process that fetched it died"
+        ) from None
+    except TimeoutError:
+        raise StorageUnavailable(f"version {version} of model {source.name}: not fetched in {_FETCH_S:g} s") from None
+    finally:
+        for process in list((pool._processes or {}).values()):
+            process.kill()
+        pool.shutdown(wait=False, cancel_futures=True)

@@ -35,8 +35,7 @@ class RecordingEngine(Engine):
 class RecordingSource(Source):
     """The bundle of the command line behind that engine; in the worker's process too, where it is unpickled."""
 
-    def load(self, *, apart: bool = False) -> Grader:
-        path, version = self.locate()
+    def open(self, path: Path, version: str) -> Grader:
         bundle = Bundle.load(path)
         return Grader(bundle, RecordingEngine.load(bundle), version)
 
@@ -48,11 +47,12 @@ def recorded(folder: Path) -> list[Tensor]:
 
 def main(bundle: str, port: str) -> None:
     from serving.app import build
+    from serving.crates import make_run_folder
     from serving.site import Site
 
     source = RecordingSource("recording", Path(bundle), None, Path(bundle))
     loaded = params.load(PROJECT / "conf/pipeline.yaml")
-    build(source, Site(Settings.load(), loaded)).run(
+    build(source, Site(Settings.load(), loaded), make_run_folder(), open_=True).run(
         host="127.0.0.1", port=int(port), log_level="warning", generate_client_file=False
     )
 

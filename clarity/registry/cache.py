@@ -8,6 +8,11 @@ from clarity.errors import BundleError
 from clarity.inference.bundle import Bundle
 
 
+def place(cache_dir: Path, name: str, version: str, digest: str) -> Path:
+    """Where a version's bundle lies, if it lies here."""
+    return cache_dir / name / f"{version}-{digest[:16]}"
+
+
 def fetch(target: Path, digest: str, download: Callable[[Path], Path]) -> Path:
     """``target`` where a sound bundle of that digest is there, otherwise what ``download(scratch)`` brings.
 

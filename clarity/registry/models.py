@@ -134,7 +134,7 @@ class Registry:
                 source = self.client.get_model_version_download_uri(ref.name, ref.version)
                 return Path(artifacts.download_artifacts(source, dst_path=str(scratch), tracking_uri=self.tracking_uri))
 
-        return cache.fetch(cache_dir / ref.name / f"{ref.version}-{digest[:16]}", digest, download)
+        return cache.fetch(cache.place(cache_dir, ref.name, ref.version, digest), digest, download)
 
     def _logged(self, bundle: Bundle, run_id: str) -> str:
         """The id of the run's logged model that is this bundle; uploads it where it is not there whole."""
