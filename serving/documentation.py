@@ -16,6 +16,7 @@ from starlette.responses import FileResponse
 from serving import paths, security
 from serving.errors import UnknownPath
 from serving.handlers import MEDIA_TYPE
+from serving.samples import SAMPLES
 
 PAGE = "/docs"
 _ASSETS = "/docs/assets"
@@ -85,6 +86,9 @@ def _needs(app: FastAPI) -> dict[tuple[str, str], str]:
 
 
 def _complete(operation: dict[str, Any], scope: str | None, *, open_: bool) -> None:
+    sample = SAMPLES.get(operation.get("operationId", ""))
+    if sample is not None:
+        operation["x-codeSamples"] = sample.code()
     operation["security"] = [] if open_ else [{name: [scope] if scope else []} for name in _SCHEMES]
     answers = operation["responses"]
     if not open_:

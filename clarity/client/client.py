@@ -1,6 +1,7 @@
 """``Client``: the online service's routes as methods, one each."""
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -10,7 +11,7 @@ from clarity.client.connection import Connection, Photograph, changes, file, par
 from clarity.client.errors import Refused, refused
 from clarity.client.transport import Patience
 
-_DRAWING = ("heatmap", "format")
+_DRAWING = ("heatmap", "format", "inline")
 
 
 class Client:
@@ -50,22 +51,25 @@ class Client:
 
     # photographs
 
-    def predict(self, photograph: Photograph, *, patient: str | None = None, **said: str) -> answers.Prediction:
+    def predict(self, photograph: Photograph, *, patient: str | None = None, **said: Any) -> answers.Prediction:
         """Grade one photograph. With ``patient`` (an id) it is kept, as that patient's scan; else nothing is.
 
-        ``said``: eye, field, visit and visit_type of the capture; heatmap (predicted, referable or a grade) and format
-        (png or webp) of the picture.
+        ``said``: eye, field, visit and visit_type of the capture; heatmap (predicted, referable or a grade), format
+        (png or webp) and inline (True: the picture in the answer also where it is stored).
         """
         form, drawing = _sent(patient, said)
         files = [("image", file(photograph))]
         return self._at.post(answers.Prediction, "/predict", files=files, data=form, params=drawing)
 
     def predict_batch(
-        self, photographs: Sequence[Photograph], *, patient: str | None = None, **said: str
+        self, photographs: Sequence[Photograph], *, patient: str | None = None, **said: Any
     ) -> list[answers.Prediction | Refused]:
-        """For each photograph its answer, or the error that it alone cost; ``said`` as of :meth:`predict`, for all."""
-        files = [("images", file(photograph, number)) for number, photograph in enumerate(photographs)]
+        """For each photograph its answer, or the error that it alone cost. One model version grades all of them.
+
+        ``said`` as of :meth:`predict`, for all; ``captures``, a dict for each photograph, says it one by one.
+        """
         form, drawing = _sent(patient, said)
+        files = [("images", file(photograph, number)) for number, photograph in enumerate(photographs)]
         found = self._at.post(answers.Batch, "/predict/batch", files=files, data=form, params=drawing)
         return [item.answer or refused(item.status, item.problem or {}) for item in found.items]
 
@@ -130,8 +134,19 @@ class Client:
         """Whether the service can do its work, and which part of it cannot: that is an answer here and no error."""
         return self._at.get(answers.Readiness, f"{self._at.url}/ready", accept=frozenset({503}))
 
+    def health(self) -> answers.Health:
+        """Whether the service is up; needs no key."""
+        return self._at.get(answers.Health, f"{self._at.url}/health", accept=frozenset({503}))
 
-def _sent(patient: str | None, said: dict[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What goes into the form beside the photograph, and what into the address."""
+    def metrics(self) -> str:
+        """Figures of the service, in Prometheus' text format."""
+        return self._at.text(f"{self._at.url}/metrics")
+
+
+def _sent(patient: str | None, said: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What goes into the form beside the photographs, and what into the address."""
     drawing = {name: value for name, value in said.items() if name in _DRAWING}
-    return plain({"patient": patient} | {name: value for name, value in said.items() if name not in _DRAWING}), drawing
+    capture = {name: value for name, value in said.items() if name not in _DRAWING}
+    if "captures" in capture:
+        capture["captures"] = json.dumps([plain(one) for one in capture["captures"]])
+    return plain({"patient": patient, **capture}), drawing

@@ -46,6 +46,10 @@ class Connection:
         """An answer of GET; also of a status in ``accept``."""
         return read(kind, document(self._transport.send("GET", path, accept=accept)))
 
+    def text(self, path: str) -> str:
+        """An answer of GET that is no JSON."""
+        return self._transport.send("GET", path).text
+
     def post(self, kind: type[_Read], path: str, **body: Any) -> _Read:
         """An answer of POST; each of its attempts carries the same Idempotency-Key."""
         headers = {IDEMPOTENCY_KEY: str(uuid.uuid4())}

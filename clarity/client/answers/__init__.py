@@ -16,13 +16,14 @@ from clarity.client.answers.scans import (
     Since,
     Visit,
 )
-from clarity.client.answers.service import Model, Part, Readiness, Worker
+from clarity.client.answers.service import Health, Model, Part, Readiness, Worker
 from clarity.client.answers.worklist import WorklistEntry, WorklistScan
 
 __all__ = [
     "Batch",
     "Erasure",
     "EyeChanged",
+    "Health",
     "Heatmap",
     "History",
     "Model",

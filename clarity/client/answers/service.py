@@ -54,6 +54,14 @@ class Readiness(Answer):
 
 
 @dataclass(frozen=True)
+class Health(Answer):
+    """ok once an inference worker runs, starting before."""
+
+    status: str
+    workers: int = 0
+
+
+@dataclass(frozen=True)
 class Model(Answer):
     """The model in service."""
 
