@@ -8,13 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from clarity.errors import ClarityError, NoChampion
 from clarity.inference.bundle import CARD, Bundle
 from clarity.inference.spec import Spec
 from serving import metrics
+from serving.access import requires
 from serving.schemas import Health, ModelCard, Part, Problem, Ready, WorkerAnswer
 from serving.site import Site
 from serving.state import Board, State
@@ -74,7 +75,13 @@ def router(site: Site) -> APIRouter:  # noqa: ARG001 - as every module of routes
     """``GET /model``."""
     routes = APIRouter(tags=["service"])
 
-    @routes.get("/model", response_model=ModelCard, responses={503: {"model": Problem}}, operation_id="model")
+    @routes.get(
+        "/model",
+        response_model=ModelCard,
+        responses={503: {"model": Problem}},
+        operation_id="model",
+        dependencies=[Depends(requires("read"))],
+    )
     def model(request: Request) -> ModelCard:
         """The model in service: version, figures, card; and which version each worker serves."""
         board: Board = request.app.state.board

@@ -10,6 +10,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,18 +96,32 @@ def _template(stack: Settings) -> str:
 
 
 @pytest.fixture
-def settings(stack: Settings, _template: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+def settings(stack: Settings, _template: str) -> Iterator[Settings]:
     """The running stack with a database and a bucket of the test's own; the environment says so too."""
+    with _of_its_own(stack, _template) as own:
+        yield own
+
+
+@pytest.fixture(scope="module")
+def module_settings(stack: Settings, _template: str) -> Iterator[Settings]:
+    """The same for all tests of a module."""
+    with _of_its_own(stack, _template) as own:
+        yield own
+
+
+@contextmanager
+def _of_its_own(stack: Settings, template: str) -> Iterator[Settings]:
     from clarity.storage.objects import Objects
 
     name = f"test-{uuid.uuid4().hex[:12]}"
-    _administer(stack, f'CREATE DATABASE "{name}" TEMPLATE "{_template}"')
-    monkeypatch.setenv("CLARITY_DATABASE_URL", _url(stack, name))
-    monkeypatch.setenv("CLARITY_S3_BUCKET", name)
-    own = Settings.load()
-    objects = Objects(own)
-    objects.ensure_bucket()
-    yield own
+    _administer(stack, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("CLARITY_DATABASE_URL", _url(stack, name))
+        patched.setenv("CLARITY_S3_BUCKET", name)
+        own = Settings.load()
+        objects = Objects(own)
+        objects.ensure_bucket()
+        yield own
     _remove_bucket(objects)
     _administer(stack, f'DROP DATABASE "{name}" WITH (FORCE)')
 
