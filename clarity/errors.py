@@ -127,10 +127,6 @@ class PatientError(ClarityError):
 
 
 class PatientExists(PatientError):
-    """The external id is another patient's."""
-
-
-class PatientKnown(PatientError):
     """The external id is another patient's; never whose."""
 
 

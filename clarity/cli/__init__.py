@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from clarity.cli import bench, data, demo, drill, export, inbox, model, screen, serve, stack, worklist
+from clarity.cli import bench, data, demo, drill, export, inbox, key, model, patients, screen, serve, stack, worklist
 from clarity.errors import ClarityError
 
 app = typer.Typer(
@@ -15,7 +15,7 @@ app = typer.Typer(
     add_completion=False,
 )
 
-for group in (demo, stack, data, model, inbox, screen, worklist, export, serve, bench, drill):
+for group in (demo, stack, data, model, inbox, screen, worklist, patients, export, serve, key, bench, drill):
     group.register(app)
 
 

@@ -5,6 +5,7 @@ The Alembic migrations in ``storage/migrations/`` make them; a test holds the tw
 
 from clarity.storage.tables.access import Access, Answered, ApiKey, Identified
 from clarity.storage.tables.base import Base
+from clarity.storage.tables.erasures import POLICIES, Erasure
 from clarity.storage.tables.ledger import ACTIONS, Promotion
 from clarity.storage.tables.nights import (
     QUARANTINE_KINDS,
@@ -21,6 +22,7 @@ from clarity.storage.tables.results import RESULTS, Outcome, Prediction
 __all__ = [
     "ACTIONS",
     "DECISIONS",
+    "POLICIES",
     "QUARANTINE_KINDS",
     "RESULTS",
     "RUN_KINDS",
@@ -30,6 +32,7 @@ __all__ = [
     "Answered",
     "ApiKey",
     "Base",
+    "Erasure",
     "Identified",
     "InboxObject",
     "Lease",
