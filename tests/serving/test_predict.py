@@ -20,7 +20,8 @@ from clarity.inference import heatmap
 from clarity.inference.bundle import Bundle
 from clarity.inference.engine import Engine
 from clarity.inference.grader import Graded, Grader
-from serving.schemas import Answer, Problem
+from serving.records import Predicted
+from serving.schemas import Problem
 from tests import tiny
 from tests.serving.live import Live, serving
 
@@ -54,7 +55,7 @@ def refused(response: httpx.Response, status: int, code: str) -> Problem:
 def test_it_answers_what_the_library_says_of_the_same_bytes(live: Live, bundle: Bundle) -> None:
     response = live.predict(EYE)
     assert response.status_code == 200
-    answer = Answer.model_validate(response.json())
+    answer = Predicted.model_validate(response.json())
     with Grader(bundle, Engine.load(bundle, threads=1), "x") as grader:
         (wanted,) = grader.grade([EYE])
     assert isinstance(wanted, Graded) and wanted.prediction is not None
@@ -107,7 +108,7 @@ def test_the_caller_chooses_what_the_heatmap_explains_and_its_kind_of_file(
 ) -> None:
     plain = live.predict(EYE).json()
     answer = live.predict(EYE, params={"heatmap": subject, "format": format}).json()
-    drawn = Answer.model_validate(answer).heatmap
+    drawn = Predicted.model_validate(answer).heatmap
     assert drawn is not None and (drawn.subject, drawn.media_type) == (subject, f"image/{format}")
     assert answer["grade"] == plain["grade"], "what is explained does not change what is found"
     data = base64.b64decode(drawn.data, validate=True)
@@ -125,7 +126,7 @@ def test_an_unknown_class_or_kind_of_file_is_a_problem(live: Live, asked: dict[s
 
 def test_an_ungradable_photograph_has_no_grade_and_is_never_no_dr(live: Live) -> None:
     response = live.predict(BLANK)
-    answer = Answer.model_validate(response.json())
+    answer = Predicted.model_validate(response.json())
     assert response.status_code == 200 and answer.outcome == "ungradable"
     for found in (answer.grade, answer.name, answer.probabilities, answer.confidence, answer.referable):
         assert found is None
@@ -241,7 +242,7 @@ def test_no_body_whatsoever_gives_a_500(live: Live, kind: str, body: bytes) -> N
     with live.client as client:
         response = client.post("/predict", content=body, headers={"content-type": kind.strip()})
     assert response.status_code in (200, 400, 413, 415, 422), response.text
-    (Answer if response.status_code == 200 else Problem).model_validate(response.json())
+    (Predicted if response.status_code == 200 else Problem).model_validate(response.json())
 
 
 def test_bad_photographs_in_a_crowd_cost_themselves_alone(live: Live) -> None:
@@ -264,17 +265,17 @@ def test_the_documentation_says_what_is_answered(live: Live) -> None:
     with live.client as client:
         assert "swagger" in client.get("/docs").text.lower()
         document = client.get("/openapi.json").json()
-    assert set(document["paths"]) == {"/v1/predict", "/health"}
+    assert {"/v1/predict", "/v1/model", "/health", "/ready", "/metrics"} <= set(document["paths"])
     predict = document["paths"]["/v1/predict"]["post"]
     body = predict["requestBody"]["content"]
     assert body["multipart/form-data"]["schema"]["required"] == ["image"] and "image/*" in body
     answers = predict["responses"]
-    assert answers["200"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Answer"}
+    assert answers["200"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Predicted"}
     for status in ("400", "413", "415", "422", "503"):
         assert answers[status]["content"] == {
             "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
         }
-    assert document["components"]["schemas"]["Answer"]["properties"]["macular_oedema"]["const"] == "not assessed"
+    assert document["components"]["schemas"]["Predicted"]["properties"]["macular_oedema"]["const"] == "not assessed"
 
 
 def test_the_documentation_page_loads_everything_from_this_machine(live: Live) -> None:
