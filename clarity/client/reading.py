@@ -4,7 +4,8 @@ So a client goes on working with a newer service that says more.
 """
 
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from datetime import date, datetime
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -45,10 +46,7 @@ def read(kind: type[Read], said: Mapping[str, Any]) -> Read:
 def _value(hint: Any, said: Any) -> Any:
     origin = get_origin(hint)
     if origin in (Union, types.UnionType):
-        if said is None:
-            return None
-        hint = next(one for one in get_args(hint) if one is not type(None))
-        return _value(hint, said)
+        return _one_of(get_args(hint), said)
     if origin is tuple:
         if not isinstance(said, list):
             raise TypeError
@@ -66,3 +64,13 @@ def _value(hint: Any, said: Any) -> Any:
     if hint in (str, int, float, bool) and type(said) is not hint:
         raise TypeError
     return said
+
+
+def _one_of(hints: Sequence[Any], said: Any) -> Any:
+    if said is None:
+        return None
+    for hint in hints:
+        if hint is not type(None):
+            with suppress(TypeError, ValueError):
+                return _value(hint, said)
+    raise TypeError

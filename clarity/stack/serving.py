@@ -2,10 +2,10 @@
 
 import ssl
 import sys
-from pathlib import Path
 
 import httpx
 
+from clarity.errors import StackError
 from clarity.settings import Settings
 from clarity.stack.addresses import Home
 from clarity.stack.part import Part
@@ -35,8 +35,10 @@ class Serving(Part):
 
     def command(self, home: Home) -> Command:
         said = home.settings.serving_config or CONFIGURATION
-        files = [str(home.settings.project / Path(file.strip())) for file in said.split(",")]
-        options = [text for file in files for text in ("--config", file)]
+        files = [home.settings.project / file.strip() for file in said.split(",")]
+        if missing := [file for file in files if not file.is_file()]:
+            raise StackError(f"serving: {missing[0]}: not there; `clarity up` is typed in the project's folder")
+        options = [text for file in files for text in ("--config", str(file))]
         listen = ["--host", "127.0.0.1", "--port", str(home.ports["serving"])]
         folder = home.root / "serving"
         folder.mkdir(exist_ok=True)

@@ -80,17 +80,17 @@ def until(told: Callable[[], bool], seconds: float) -> bool:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """All five parts, with a project whose prefect.yaml is the real one, but screens every minute, with a tiny flow."""
+    """All parts, with a project whose prefect.yaml is the real one, but screens every minute, with a tiny flow."""
     project = tmp_path_factory.mktemp("project")
     (project / "flows").mkdir()
     (project / "flows" / "screen.py").write_text(FLOW)
+    shutil.copytree(PROJECT / "conf", project / "conf")
     deployed = (PROJECT / "prefect.yaml").read_text()
     assert '"0 2 * * *"' in deployed
     (project / "prefect.yaml").write_text(deployed.replace('"0 2 * * *"', '"* * * * *"'))
     settings = Settings(CLARITY_HOME=tmp_path_factory.mktemp("whole") / "home", CLARITY_PROJECT=project)
-    settings = settings.model_copy(
-        update={"database_url": None, "s3_endpoint_url": None, "mlflow_tracking_uri": None, "prefect_api_url": None}
-    )
+    addresses = ("database_url", "s3_endpoint_url", "mlflow_tracking_uri", "prefect_api_url", "api_url")
+    settings = settings.model_copy(update=dict.fromkeys(addresses))
     addressed = local.up(settings).settings
     yield addressed
     local.down(addressed)
@@ -126,7 +126,7 @@ def test_the_projects_own_prefect_yaml_screens_every_night_in_a_named_time_zone_
 
 def test_every_part_runs_and_listens_on_loopback_alone(whole: Settings) -> None:
     assert {part.name: part.state for part in local.status(whole)} == dict.fromkeys(
-        ("postgres", "s3", "prefect", "mlflow", "worker"), "running"
+        ("postgres", "s3", "prefect", "mlflow", "serving", "worker"), "running"
     )
     listening = [
         connection.laddr.ip
@@ -228,7 +228,6 @@ def test_after_kill_9_of_everything_the_next_up_brings_all_of_it_back(whole: Set
 def test_the_nightly_deployment_screens_what_lies_in_the_inbox_by_itself(whole: Settings, tmp_path: Path) -> None:
     """The project's own flow, configuration and deployment; only the hour is another."""
     shutil.copytree(PROJECT / "flows", whole.project / "flows", dirs_exist_ok=True)
-    shutil.copytree(PROJECT / "conf", whole.project / "conf")
     engine, objects = database.engine(whole.need("database_url")), Objects(whole)
     registry = Registry(whole.need("mlflow_tracking_uri"))
     ref = registry.register(tiny.write_bundle(tmp_path).path, new_run(registry), tiny.PARAMS.model.name)

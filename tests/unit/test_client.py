@@ -218,7 +218,8 @@ def test_pages_are_asked_for_as_they_are_read() -> None:
 
 
 def test_one_bad_photograph_of_a_batch_is_an_error_beside_the_others_answers() -> None:
-    good = {"outcome": "graded", "grade": 2, "model": "m", "model_version": "1"}
+    quality = {"gradable": True, "score": 0.9, "reasons": []}
+    good = {"outcome": "graded", "grade": 2, "model": "m", "model_version": "1", "quality": quality}
     bad = problem(422, "unreadable_image").body
     items = [{"status": 200, "answer": good, "problem": None}, {"status": 422, "answer": None, "problem": bad}]
     with server(Reply(200, {"items": items})) as at, client(at) as api:

@@ -28,7 +28,7 @@ class Heatmap(Answer):
     width: int | None = None
     height: int | None = None
     data: str | None = dataclasses.field(default=None, repr=False)
-    url: str | None = dataclasses.field(default=None, repr=False)
+    url: str | None = dataclasses.field(default=None, repr=False, compare=False)
 
     @property
     def picture(self) -> bytes | None:
@@ -48,7 +48,7 @@ class Stored(Answer):
     visit_type: str = ""
     recapture: bool = False
     outcome: Outcome | None = None
-    capture_url: str | None = dataclasses.field(default=None, repr=False)
+    capture_url: str | None = dataclasses.field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ class Prediction(Answer):
     outcome: str
     model: str
     model_version: str
+    quality: Quality
     grade: int | None = None
     name: str | None = None
     probabilities: tuple[float, ...] | None = None
@@ -70,7 +71,6 @@ class Prediction(Answer):
     vision_threatening_threshold: float | None = None
     review_reasons: tuple[str, ...] | None = None
     macular_oedema: str = "not assessed"
-    quality: Quality | None = None
     heatmap: Heatmap | None = None
     advice: str | None = None
     fingerprint: str = ""

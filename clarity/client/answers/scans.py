@@ -42,7 +42,7 @@ class ScanPrediction(Answer):
     review_reasons: tuple[str, ...] = ()
     fingerprint: str = ""
     predicted_at: datetime | None = None
-    heatmap_url: str | None = dataclasses.field(default=None, repr=False)
+    heatmap_url: str | None = dataclasses.field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,8 @@ class Scan(Answer):
     name: str | None = None
     confidence: float | None = None
     model_version: str | None = None
-    capture_url: str | None = dataclasses.field(default=None, repr=False)
-    heatmap_url: str | None = dataclasses.field(default=None, repr=False)
+    capture_url: str | None = dataclasses.field(default=None, repr=False, compare=False)
+    heatmap_url: str | None = dataclasses.field(default=None, repr=False, compare=False)
     prediction: ScanPrediction | None = None
     earlier_predictions: tuple[ScanPrediction, ...] = ()
     reviews: tuple[Review, ...] = ()
