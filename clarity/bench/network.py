@@ -47,8 +47,8 @@ def one_megapixel() -> bytes:
     return encode(phantoms.draw(1, 2, size=960, eye=Eye.LEFT).image)
 
 
-def resnet() -> "torch.nn.Module":
-    """A ResNet-50 of random weights, every layer of which matters."""
+def resnet(head: int = 0, std: float = 0.5) -> "torch.nn.Module":
+    """A ResNet-50 of random weights, every layer of which matters; another ``head`` has the same trunk."""
     import torch
 
     from clarity.inference.network import bare
@@ -59,7 +59,9 @@ def resnet() -> "torch.nn.Module":
         if isinstance(part, torch.nn.BatchNorm2d):
             # A trained network has no branch that is multiplied by zero, as one from noise has.
             torch.nn.init.uniform_(part.weight, 0.2, 0.5)
-    torch.nn.init.normal_(network.head.weight, std=0.5)
+    if head:
+        torch.manual_seed(head)
+    torch.nn.init.normal_(network.head.weight, std=std)
     return network
 
 

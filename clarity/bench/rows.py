@@ -17,7 +17,7 @@ class Row:
     name: str
     value: float
     unit: str
-    """"x" (times faster than the usual way), "share", "ms", "s", "MB", "grey levels" or "1/s"."""
+    """"x" (times), "share", "ms", "s", "MB", "grey levels", "answers" or "1/s"."""
     target: float | None
     """None where the figure is reported without a target."""
     more_is_better: bool = True

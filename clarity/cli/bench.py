@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from clarity.bench.rows import Row
 
-USUAL = ("imaging", "inference", "screening", "training")
+USUAL = ("imaging", "inference", "screening", "training", "serving")
 NAMES = (*USUAL, "scale", "database")
 
 
@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 
 def bench(
     names: Annotated[
-        list[str] | None, typer.Argument(help=f"Of {', '.join(NAMES)}; the first four where none is named.")
+        list[str] | None, typer.Argument(help=f"Of {', '.join(NAMES)}; the first five where none is named.")
     ] = None,
     images: Annotated[Path | None, typer.Option(help="Photographs to measure on, instead of drawn phantoms.")] = None,
     bundle: Annotated[
@@ -35,6 +35,9 @@ def bench(
     captures: Annotated[
         int, typer.Option("--rows", min=1000, help="Captures in the database that is measured; 2 kB of disk each.")
     ] = 5_000_000,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="serving: seconds instead of minutes, to see that it works.")
+    ] = False,
     output: Annotated[Path | None, typer.Option("--json", help="Write the rows to this file too.")] = None,
     page: Annotated[Path | None, typer.Option("--page", help="Write them as a page of the documentation.")] = None,
     check: Annotated[bool, typer.Option("--check", help="End with 1 where a row does not hold.")] = False,
@@ -46,7 +49,7 @@ def bench(
     from clarity.bench.rows import machine
 
     console = Console()
-    rows = list(_run(console, names or list(USUAL), images, repeats, bundle, captures))
+    rows = list(_run(console, names or list(USUAL), images, repeats, bundle, captures, quick))
     console.print(pages.table(rows))
     facts = {"machine": machine(), "rows": [row.plain() for row in rows]}
     if output:
@@ -58,14 +61,20 @@ def bench(
 
 
 def _run(
-    console: "Console", names: list[str], images: Path | None, repeats: int, bundle: Path | None, captures: int
+    console: "Console",
+    names: list[str],
+    images: Path | None,
+    repeats: int,
+    bundle: Path | None,
+    captures: int,
+    quick: bool,
 ) -> "Iterable[Row]":
     for name in names:
         with console.status(f"bench {name}"):
-            yield from _bench(name, bundle, captures)(images, repeats)
+            yield from _bench(name, bundle, captures, quick)(images, repeats)
 
 
-def _bench(name: str, bundle: Path | None, captures: int) -> "Callable[[Path | None, int], list[Row]]":
+def _bench(name: str, bundle: Path | None, captures: int, quick: bool) -> "Callable[[Path | None, int], list[Row]]":
     if name == "imaging":
         from clarity.bench import imaging
 
@@ -82,6 +91,11 @@ def _bench(name: str, bundle: Path | None, captures: int) -> "Callable[[Path | N
         from clarity.bench import training
 
         return lambda _images, repeats: training.rows(repeats)
+    if name == "serving":
+        from clarity.bench import serving
+        from clarity.bench.online import plan
+
+        return lambda images, _repeats: serving.rows(images, plan.QUICK if quick else plan.FULL)
     if name == "scale":
         from clarity.bench import scale
 
