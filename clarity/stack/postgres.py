@@ -25,6 +25,14 @@ from clarity.stack.addresses import Home, write_private
 from clarity.stack.part import Part
 from clarity.stack.process import Command
 
+_QUIET = {
+    "log_error_verbosity": "terse",  # DETAIL and CONTEXT repeat rows and keys
+    "log_min_error_statement": "panic",  # a statement typed by hand has its values in it
+    "log_parameter_max_length": 0,
+    "log_parameter_max_length_on_error": 0,
+}
+"""What a failing statement was about may be a patient: the server's log says which error it was, and no value."""
+
 
 class Postgres(Part):
     """The database server. Its database clarity is made here; Prefect and MLflow ask for theirs."""
@@ -61,6 +69,7 @@ class Postgres(Part):
             "max_connections": 200,
             "log_timezone": "UTC",
             "timezone": "UTC",
+            **_QUIET,
         }
         argv = [str(_binaries() / "postgres"), "-D", str(data)]
         for key, value in options.items():

@@ -31,6 +31,7 @@ def engine(url: str, *, pool_size: int = 5) -> Engine:
         _url(url),
         pool_size=pool_size,
         pool_pre_ping=True,
+        hide_parameters=True,  # of a statement that fails: they may say who a patient is
         connect_args={
             "connect_timeout": 10,
             "application_name": "clarity",
