@@ -1,0 +1,170 @@
+"""PostgreSQL and the object store go away under load and come back: clear refusals, and nothing answered is missing."""
+
+import itertools
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import httpx
+import pytest
+from sqlalchemy import select
+
+from clarity import stack as local
+from clarity.settings import Settings
+from clarity.storage import database, tables
+from clarity.storage.objects import Objects
+from tests import tiny
+from tests.conftest import PROJECT, STACK_VARIABLES
+from tests.integration.test_stack import SMALL, kill, pids
+from tests.serving.clinic import Place, bundle_path, variables
+from tests.serving.live import Live, serving
+
+CALLERS = 3
+AWAY_S = 3.0
+SLOWEST_S = 25.0
+NUMBERS = itertools.count()
+"""Of photographs: none is sent twice."""
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory, _nobody_elses_services: None) -> Iterator[Settings]:
+    """Two parts of a stack of our own, which this module may stop."""
+    before = {name: os.environ.pop(name) for name in list(os.environ) if STACK_VARIABLES.match(name)}
+    os.environ |= {"CLARITY_HOME": str(tmp_path_factory.mktemp("own")), "CLARITY_PROJECT": str(PROJECT)}
+    try:
+        started = local.up(Settings.load(), parts=SMALL).settings
+        database.upgrade(started.need("database_url"))
+        Objects(started).ensure_bucket()
+        yield started
+    finally:
+        local.down(Settings.load())
+        for name in filter(STACK_VARIABLES.match, list(os.environ)):
+            del os.environ[name]
+        os.environ |= before
+
+
+@pytest.fixture(scope="module")
+def place(settings: Settings) -> Iterator[Place]:
+    made = Place(settings, database.engine(settings.need("database_url")), Objects(settings))
+    yield made
+    made.engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def live(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    home = tmp_path_factory.mktemp("served")
+    path = str(bundle_path(home / "bundle", 0))
+    with serving(home / "serve", "--bundle", path, **variables(settings)) as running:
+        yield running
+
+
+@dataclass
+class Load:
+    """Callers who never stop sending new photographs of their patients."""
+
+    live: Live
+    patients: list[UUID]
+    answers: list[tuple[float, httpx.Response]] = field(default_factory=list)
+    broken: list[BaseException] = field(default_factory=list)
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    @contextmanager
+    def running(self) -> Iterator["Load"]:
+        callers = [threading.Thread(target=self._call, args=(patient,)) for patient in self.patients]
+        for caller in callers:
+            caller.start()
+        try:
+            yield self
+        finally:
+            self._stop.set()
+            for caller in callers:
+                caller.join(60)
+
+    def _call(self, patient: UUID) -> None:
+        with self.live.client as client:
+            while not self._stop.is_set():
+                data = tiny.jpeg(tiny.eye(200, 160, seed=next(NUMBERS)))
+                begun = time.monotonic()
+                try:
+                    answer = client.post(
+                        "/v1/predict", files={"image": ("eye.jpg", data)}, data={"patient": str(patient), "eye": "left"}
+                    )
+                except httpx.HTTPError as error:
+                    self.broken.append(error)
+                    return
+                self.answers.append((time.monotonic() - begun, answer))
+                if answer.status_code != 200:
+                    time.sleep(0.1)
+
+    def ok(self) -> int:
+        return sum(answer.status_code == 200 for _, answer in list(self.answers))
+
+    def refused(self) -> int:
+        return sum(answer.status_code == 503 for _, answer in list(self.answers))
+
+
+def until(holds: Callable[[], bool], within_s: float, what: str) -> None:
+    end = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < end, what
+        time.sleep(0.05)
+
+
+def stop(settings: Settings, part: str, *, hard: bool) -> None:
+    if hard:
+        kill(pids(settings)[part])
+    else:
+        local.down(settings, parts=(part,))
+
+
+@pytest.mark.parametrize("hard", [False, True], ids=["stopped", "killed"])
+@pytest.mark.parametrize("part", SMALL)
+def test_what_is_away_is_a_503_and_nothing_that_was_answered_is_missing_afterwards(
+    live: Live, place: Place, settings: Settings, part: str, *, hard: bool
+) -> None:
+    load = Load(live, [place.patient() for _ in range(CALLERS)])
+    with load.running():
+        until(lambda: load.ok() >= 6, 30, "no answer before the outage")
+        stop(settings, part, hard=hard)
+        until(lambda: load.refused() >= 2, 40, "no refusal while it was away")
+        time.sleep(AWAY_S)
+        with live.client as client:
+            assert client.get("/health").status_code == 200
+        local.up(settings, parts=SMALL)
+        before = load.ok()
+        until(lambda: load.ok() >= before + 6, 30, "did not recover by itself")
+    assert not load.broken
+    for took, answer in load.answers:
+        assert answer.status_code in (200, 503), answer.text
+        assert took < SLOWEST_S
+        if answer.status_code == 503:
+            assert answer.json()["code"] == "storage_unavailable" and int(answer.headers["retry-after"]) > 0
+    _all_there(place, [answer.json() for _, answer in load.answers if answer.status_code == 200])
+
+
+def _all_there(place: Place, answers: list[dict[str, object]]) -> None:
+    assert len(answers) >= 12
+    with database.session(place.engine) as session:
+        scans = {row.sha256: row for row in session.scalars(select(tables.Scan))}
+        said = {row.sha256: row for row in session.scalars(select(tables.Prediction))}
+        joined = {(row.patient_id, row.visit) for row in session.scalars(select(tables.Outcome))}
+    objects = {entry.key for entry in place.objects.list()}
+    for answer in answers:
+        sha = answer["stored"]["scan"]  # type: ignore[index]
+        assert sha in scans and scans[sha].key in objects
+        assert (scans[sha].patient_id, scans[sha].visit) in joined
+        if answer["outcome"] == "graded":
+            assert said[sha].grade == answer["grade"] and said[sha].heatmap_key in objects
+
+
+def test_without_a_patient_neither_is_missed(live: Live, settings: Settings) -> None:
+    try:
+        local.down(settings, parts=SMALL)
+        answer = live.predict(tiny.jpeg(tiny.eye()))
+        assert answer.status_code == 200 and answer.json()["stored"] is None
+    finally:
+        local.up(settings, parts=SMALL)
