@@ -111,11 +111,11 @@ class Follower:
             self._refused, self._pause = None, 0.0
             self._report.say(code="", reason="", refused_version="", refused_reason="")
         elif found != self._refused and time.monotonic() >= self._not_before:
-            self._take_over(found)
+            self._take_over(self._client, found)
 
-    def _take_over(self, found: Champion) -> None:
+    def _take_over(self, client: httpx.Client, found: Champion) -> None:
         try:
-            self._serve(self._source.bring(found), found.version, checked=True)
+            self._serve(self._source.bring(client, found), found.version, checked=True)
         except StorageError:
             self._pause = min(_LONGEST_PAUSE_S, 2 * self._pause + self._site.params.serving.follow_s)
             self._not_before = time.monotonic() + self._pause

@@ -1,11 +1,13 @@
 """Which model is served: the registry's champion, or a bundle directory that was named."""
 
-import os
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+
+import httpx
 
 from clarity.errors import BundleError, SettingsError, StorageUnavailable
 from clarity.inference.bundle import Bundle
@@ -13,6 +15,7 @@ from clarity.inference.engine import Engine
 from clarity.inference.grader import Grader
 from clarity.registry import cache
 from clarity.settings import Settings
+from serving import download
 from serving.champion import Champion
 
 _FETCH_S = 300.0
@@ -51,17 +54,22 @@ class Source:
         ref = registry.champion(self.name)
         return registry.fetch(ref, self.cache), ref.version
 
-    def bring(self, champion: Champion) -> Path:
-        """The champion's bundle on this machine: as it lies there, or fetched by a child process, since MLflow's client
-        brings 150 MB that a process which lives long has no use for. Raises BundleError, StorageError.
-        """
+    def bring(self, client: httpx.Client, champion: Champion) -> Path:
+        """The champion's bundle on this machine: as it lies there, or fetched. Raises BundleError, StorageError."""
         place = cache.place(self.cache, self.name, champion.version, champion.digest)
         try:
             if place.is_dir() and Bundle.load(place).digest == champion.digest:
                 return place
         except BundleError:
-            pass  # damaged here: the child replaces it
-        return _apart(self, champion.version)
+            pass  # damaged here: it is replaced
+        folder = download.proxied(client, self.name, champion.version)
+        if folder is None:
+            return _apart(self, champion.version)
+        try:
+            fetch = partial(download.download, client, folder)
+            return cache.fetch(place, champion.digest, lambda scratch: fetch(scratch / "bundle"))
+        except OSError as error:
+            raise StorageUnavailable(f"{place}: {error.strerror}, the bundle cannot be kept there") from None
 
     def open(self, path: Path, version: str) -> Grader:
         """A grader with the model, which takes about a second. Raises BundleError, InferenceError."""
@@ -81,7 +89,8 @@ class Source:
 
 
 def _apart(source: Source, version: str) -> Path:
-    pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=os.nice, initargs=(5,))
+    """In a child process: MLflow's client brings 150 MB that a process which lives long has no use for."""
+    pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
     try:
         return pool.submit(source.fetch, version).result(_FETCH_S)
     except BrokenProcessPool:

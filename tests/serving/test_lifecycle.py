@@ -42,9 +42,9 @@ def test_it_answers_what_it_took_and_leaves_no_process(
         assert len(processes) >= 4
         live.predict(EYE)
         with ThreadPoolExecutor(6) as pool:
-            before = live.log.read_text().count("POST /predict 200")
+            before = live.log.read_text().count("predict 200")
             pending = [pool.submit(live.predict, EYE) for _ in range(6)]
-            _until(lambda: live.log.read_text().count("POST /predict 200") > before)
+            _until(lambda: live.log.read_text().count("predict 200") > before)
             stop(live)
             taken = [one.result() for one in pending if one.exception() is None]
         assert taken and all(answer.status_code == 200 for answer in taken)
