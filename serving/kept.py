@@ -20,7 +20,7 @@ from clarity.screening.online import Behind, Graded, Sent
 from clarity.storage import database, idempotency
 from clarity.storage.results import Finding
 from serving import metrics
-from serving.errors import Overloaded
+from serving.errors import Overdue, Overloaded
 from serving.rebuilt import Answered, Memory, Rebuilder
 from serving.records import Predicted
 from serving.reply import Drawing, Reply, Result
@@ -65,8 +65,16 @@ class Keeper:
     async def answers(self, sent: Sequence[Sent]) -> list[Predicted | ClarityError]:
         """An answer or an error for each photograph; everything that is answered is stored.
 
-        Raises UnknownRecord, Erased, IdempotencyConflict, StorageError, and what the desk raises.
+        Raises UnknownRecord, Erased, IdempotencyConflict, StorageError, Overdue, and what the desk raises.
         """
+        patience_s = 2 * self.site.params.serving.timeout_s
+        try:
+            async with asyncio.timeout(patience_s):
+                return await self._answers(sent)
+        except TimeoutError:  # a store that neither answers nor refuses; what it still takes is found when sent again
+            raise Overdue(f"{len(sent)} photographs: not stored within {patience_s:g} s") from None
+
+    async def _answers(self, sent: Sequence[Sent]) -> list[Predicted | ClarityError]:
         try:
             admitted = await asyncio.to_thread(self._admit, sent)
             answered = await self._kept(sent, admitted)
