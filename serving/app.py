@@ -15,7 +15,19 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from clarity import __version__, params
 from clarity.settings import Settings
-from serving import documentation, handlers, listening, metrics, orphans, predictions, scans, security, status, worklist
+from serving import (
+    documentation,
+    handlers,
+    listening,
+    metrics,
+    orphans,
+    patients,
+    predictions,
+    scans,
+    security,
+    status,
+    worklist,
+)
 from serving.crates import METRICS, make_run_folder
 from serving.gate import Gate
 from serving.handlers import Answering
@@ -31,6 +43,7 @@ log = logging.getLogger("clarity.serving")
 VERSION = "/v1"
 ROUTERS: tuple[Callable[[Site], APIRouter], ...] = (
     predictions.router,
+    patients.router,
     scans.router,
     worklist.router,
     status.router,

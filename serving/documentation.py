@@ -28,6 +28,20 @@ _SCHEMES: dict[str, Any] = {
     "basic": {"type": "http", "scheme": "basic", "description": "The same key as password, any name: for a browser."},
 }
 _OPEN = "/health"
+_PROBLEM = {"$ref": "#/components/schemas/Problem"}
+_PROBLEMS = (_PROBLEM, {"$ref": "#/components/schemas/HTTPValidationError"})
+"""The second is FastAPI's, which is never answered."""
+_ANYWHERE = {
+    "401": "No key, or an unknown, expired or revoked one.",
+    "403": "The key has not the scope.",
+    "429": "The key's requests of a minute are used up: `Retry-After` says when there is one again.",
+    "503": "The service, or one behind it, cannot answer now: `Retry-After` says when to try again.",
+}
+_OF_A_BODY = {"400": "The body cannot be parsed.", "413": "The body is too large."}
+_HEADERS = {
+    "401": {"WWW-Authenticate": "How a key may be sent."},
+    "429": {"Retry-After": "Seconds."},
+}
 
 
 def offer(app: FastAPI) -> None:
@@ -67,6 +81,8 @@ def complete(app: FastAPI) -> None:
         if fresh:
             needs = _needs(app)
             schema["components"]["securitySchemes"] = _SCHEMES
+            for name in ("HTTPValidationError", "ValidationError"):
+                schema["components"]["schemas"].pop(name, None)
             for path, operations in schema["paths"].items():
                 for method, operation in operations.items():
                     _complete(operation, needs.get((method.upper(), path)), open_=path == _OPEN)
@@ -86,27 +102,21 @@ def _needs(app: FastAPI) -> dict[tuple[str, str], str]:
 
 
 def _complete(operation: dict[str, Any], scope: str | None, *, open_: bool) -> None:
+    operation["security"] = [] if open_ else [{name: [scope] if scope else []} for name in _SCHEMES]
     sample = SAMPLES.get(operation.get("operationId", ""))
     if sample is not None:
         operation["x-codeSamples"] = sample.code()
-    operation["security"] = [] if open_ else [{name: [scope] if scope else []} for name in _SCHEMES]
     answers = operation["responses"]
-    if not open_:
-        for status, meaning in _ANYWHERE.items():
-            answers.setdefault(status, {"description": meaning, "content": {MEDIA_TYPE: {"schema": _PROBLEM}}})
-    for response in answers.values():
+    told = {} if open_ else _ANYWHERE | (_OF_A_BODY if "requestBody" in operation else {})
+    for status, meaning in told.items():
+        answers.setdefault(status, {"description": meaning, "content": {MEDIA_TYPE: {"schema": _PROBLEM}}})
+    for status, response in answers.items():
         content = response.get("content", {})
-        if content.get("application/json", {}).get("schema") == _PROBLEM:
-            content[MEDIA_TYPE] = content.pop("application/json")
-
-
-_PROBLEM = {"$ref": "#/components/schemas/Problem"}
-_ANYWHERE = {
-    "401": "No key, or an unknown, expired or revoked one.",
-    "403": "The key has not the scope.",
-    "429": "The key's requests of a minute are used up: `Retry-After` says when there is one again.",
-    "503": "The service, or one behind it, cannot answer now: `Retry-After` says when to try again.",
-}
+        if content.get("application/json", {}).get("schema") in _PROBLEMS:
+            content[MEDIA_TYPE] = {"schema": _PROBLEM}
+            del content["application/json"]
+        for header, meaning in _HEADERS.get(status, {}).items():
+            response.setdefault("headers", {})[header] = {"description": meaning, "schema": {"type": "string"}}
 
 
 def _digest(script: str) -> str:

@@ -11,7 +11,7 @@ from clarity.patients.erasure import Done
 from clarity.patients.person import Person, read_birth_date
 from clarity.patients.register import Known
 from clarity.patients.search import Wanted
-from serving.schemas import STATEMENT
+from serving.schemas import STATEMENT, WHOLE
 
 _ID = "0b0c6f0e-6d0f-4c58-9f0a-1f5f6c1d2e3f"
 _SAID: dict[str, Any] = {
@@ -58,7 +58,7 @@ Phone = Annotated[str, _limits("phone", person.PHONE), _TRIMMED]
 Medical = Annotated[str, _limits("history", person.HISTORY), _TRIMMED]
 ExternalId = Annotated[str, _limits("external_id", person.EXTERNAL_ID), _TRIMMED]
 Day = Annotated[str, StringConstraints(pattern=person.BIRTH_DATE)]
-Age = Annotated[int, Field(strict=True, ge=0, le=person.OLDEST)]
+Age = Annotated[int, Field(strict=True, ge=0, le=person.OLDEST), WHOLE]
 _ONE_OF_BOTH: Any = [{"properties": {"age": {"type": "null"}}}, {"properties": {"birth_date": {"type": "null"}}}]
 
 

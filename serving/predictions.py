@@ -109,11 +109,17 @@ def _item(answer: Predicted | ClarityError, request_id: str) -> BatchItem:
     return BatchItem(status=200, answer=answer, problem=None)
 
 
+def _given(text: dict[str, Any]) -> dict[str, Any]:
+    """A field of a form: it is there or not, and never null."""
+    (kind,) = (one for one in text["anyOf"] if one.get("type") != "null")
+    return {**kind, **{name: value for name, value in text.items() if name not in ("anyOf", "default")}}
+
+
 def _body(field: str, files: dict[str, Any], *, raw: bool) -> dict[str, Any]:
     """The request body as the document shows it."""
     texts = Asked.model_json_schema()["properties"]
     names = ("patient", "eye", "field", "visit", "visit_type")
-    properties = {field: files, **{name: texts[name] for name in names}}
+    properties = {field: files, **{name: _given(texts[name]) for name in names}}
     if not raw:
         example = '[{"eye": "left", "field": "macula"}, {"eye": "right"}]'
         properties["captures"] = {

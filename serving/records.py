@@ -16,7 +16,7 @@ from clarity.storage.known import Known
 from clarity.storage.reviews import Review
 from clarity.storage.worklist import Entry
 from serving import examples
-from serving.schemas import STATEMENT, Answer, Problem
+from serving.schemas import STATEMENT, WHOLE, Answer, Problem
 
 Grade = Annotated[int, Field(ge=0, le=4)]
 Sha = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
@@ -272,7 +272,7 @@ class ReviewRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"examples": [examples.REVIEW]})
     decision: Decision
-    grade: Annotated[int, Field(ge=0, le=4, strict=True)] | None = None
+    grade: Annotated[int, Field(ge=0, le=4, strict=True), WHOLE] | None = None
     comment: Annotated[str, StringConstraints(max_length=4000, pattern=r"^[^\x00]*$")] | None = None
 
 

@@ -4,7 +4,7 @@ import base64
 from datetime import UTC, datetime
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from serving.reply import Drawn, Reply
 from serving.state import State
@@ -16,6 +16,14 @@ UNGRADABLE_ADVICE = (
     'The photograph is ungradable, which is not "no DR": take it again, or refer the patient for an examination.'
 )
 Probability = Field(ge=0, le=1)
+
+
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WHOLE = BeforeValidator(_whole)
+"""Of a strict integer in a request: 3.0 is one too, as JSON Schema means it; "3" and true are none."""
 
 
 class _Answer(BaseModel):

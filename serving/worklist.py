@@ -1,9 +1,11 @@
 """``GET /worklist``: what a person looks at first, in the order of the nightly report."""
 
+import re
 from datetime import date
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
+from pydantic import BeforeValidator
 from starlette.requests import Request
 
 from clarity.storage import database, worklist
@@ -17,6 +19,17 @@ from serving.site import Site
 Reader = Annotated[Caller, Depends(requires("read"))]
 
 
+def _written(value: str | date) -> str | date:
+    if isinstance(value, str) and not _DAY.fullmatch(value):
+        raise ValueError("not a day as 2026-11-22")
+    return value
+
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+Day = Annotated[date, BeforeValidator(_written)]
+"""As it is documented: pydantic would also take seconds since 1970."""
+
+
 def router(site: Site) -> APIRouter:
     """``GET /worklist``."""
     routes = APIRouter(tags=["worklist"])
@@ -28,7 +41,7 @@ def router(site: Site) -> APIRouter:
         priority: Annotated[
             int | None, Query(ge=0, le=3, description="0 vision-threatening, 1 referable, 2 uncertain, 3 unfinished.")
         ] = None,
-        due_by: Annotated[date | None, Query(description="Due on that day or before it.")] = None,
+        due_by: Annotated[Day | None, Query(description="Due on that day or before it.")] = None,
         result: Annotated[Result | None, Query(description="Of the visit.")] = None,
         cursor: Annotated[
             str | None,
