@@ -1,7 +1,11 @@
 """The documentation is code: its links lead somewhere, its commands exist, its examples and notebooks run."""
 
+import json
 import re
 import shlex
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +14,8 @@ import typer
 
 from clarity.cli import app
 from clarity.settings import Settings
+from tests import tiny
+from tests.serving.online import online
 
 PROJECT = Path(__file__).resolve().parents[1]
 PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
@@ -28,7 +34,14 @@ def commands(page: Path, program: str) -> list[str]:
         line.removeprefix("$ ") for kind, body in FENCE.findall(text) if kind == "console" for line in body.split("\n")
     ]
     inline = re.findall(r"`([^`\n]+)`", FENCE.sub("", text))
-    return [line.strip() for line in shell + inline if line.strip().startswith(f"{program} ")]
+    inside = re.findall(rf"\$\(({program} [^)]*)\)", "\n".join(shell))
+    return [line.strip() for line in [*shell, *inline, *inside] if line.strip().startswith(f"{program} ")]
+
+
+def shell(page: Path) -> str:
+    """What the page would have typed, a command a line."""
+    blocks = [body for kind, body in FENCE.findall(page.read_text()) if kind in ("console", "sh")]
+    return re.sub(r"^\$ ", "", re.sub(r"\\\n\s*", "", "\n" + "\n".join(blocks)), flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
@@ -70,13 +83,41 @@ def fault_of(line: str) -> str | None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
-def test_python_examples_run(page: Path, settings: Settings, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python_examples_run(
+    page: Path, settings: Settings, workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(workspace)
     monkeypatch.setenv("CLARITY_PROJECT", str(workspace))
     names: dict[str, object] = {}
-    for kind, body in FENCE.findall(page.read_text()):
-        if kind == "python":
+    blocks = [body for kind, body in FENCE.findall(page.read_text()) if kind == "python"]
+    with service(settings, tmp_path, monkeypatch) if "clarity.client" in "".join(blocks) else nullcontext():
+        for body in blocks:
             exec(compile(body, f"{page.name}", "exec"), names)  # noqa: S102
+
+
+@contextmanager
+def service(settings: Settings, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A live one, whose address and key the environment has, and a photograph in the current folder."""
+    with online(settings, folder) as running:
+        for name, value in running.variables("predict", "read", "review").items():
+            monkeypatch.setenv(name, value)
+        Path("capture.jpg").write_bytes(tiny.jpeg(tiny.eye(seed=11)))
+        yield
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if p.name != "api.md" and "\ncurl" in shell(p)], ids=named)
+def test_every_call_of_curl_is_answered(
+    page: Path, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CURL_HOME", str(tmp_path))
+    Path(".curlrc").write_text("fail-with-body\nsilent\nshow-error\n")
+    with service(settings, tmp_path, monkeypatch):
+        for call in re.findall(r"^curl .*", shell(page), re.MULTILINE):
+            done = subprocess.run(["bash", "-euc", call], capture_output=True, text=True, timeout=60)
+            assert done.returncode == 0, (call, done.stdout, done.stderr)
+            if call.endswith('/v1/patients/"'):
+                monkeypatch.setenv("PATIENT", json.loads(done.stdout)["id"])
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=named)

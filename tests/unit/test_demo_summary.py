@@ -29,7 +29,7 @@ METRICS: dict[str, Any] = {
 @pytest.fixture
 def facts() -> Facts:
     answer = {"grade": 0, "name": "no apparent DR", "confidence": 0.6, "referable": False, "round_trip_ms": 84.0,
-              "macular_oedema": "not assessed"}  # fmt: skip
+              "macular_oedema": "not assessed", "history": {"visits": 1, "scans": 2}}  # fmt: skip
     return Facts(
         timings_s={"up": 12.6, "total": 371.5},
         dataset={"version": "5f78", "phantoms": True, "committed": True, "total": 900, "by_grade": {"0": 179},

@@ -144,10 +144,12 @@ class Demo:
         row = captures.held_out(self.workspace, 1).iloc[0]
         photograph = self.workspace / "data" / manifest.photograph_path(row["sha256"], row["suffix"])
         with (
-            self.steps.step("serve", "one photograph over HTTP"),
-            answer.service(os.environ | self.settings.environment(), self.folder / "serve.log") as url,
+            self.steps.step("serve", "a patient's photograph over HTTP, kept, and the history read back"),
+            answer.key(self.settings.need("database_url")) as key,
+            answer.service(os.environ | self.settings.environment(), self.folder / "serve.log", key) as url,
         ):
-            return answer.ask(url, photograph.read_bytes()) | {"true_grade": int(row["grade"])}
+            asked = answer.ask(url, key, photograph.read_bytes(), str(row["patient"]))
+            return asked | {"true_grade": int(row["grade"])}
 
     def _test(self) -> dict[str, Any]:
         metrics = json.loads((self.workspace / "artifacts" / "evaluation" / "metrics.json").read_text())

@@ -97,7 +97,7 @@ def _lines(facts: Facts) -> list[tuple[str, str]]:
         ("Time", f"{facts.timings_s['total']:.0f} s: {timings}"),
         ("Memory", f"{facts.peak_rss_mb} MB at the peak, all processes summed"),
         *(("Look at", f"{path}  ({what})") for what, path in facts.files.items()),
-        ("Go on", f"clarity up; clarity serve --config conf/pipeline.yaml --config {facts.overlay}"),
+        ("Go on", f"clarity up --config conf/pipeline.yaml --config {facts.overlay}"),
     ]
 
 
@@ -134,5 +134,6 @@ def _answer(answer: dict[str, Any]) -> str:
     refer = "referable" if answer["referable"] else "not referable"
     return (
         f"grade {answer['grade']}, {answer['name']}, {answer['confidence']:.0%} confident, {refer},"
-        f" macular oedema {answer['macular_oedema']}, {answer['round_trip_ms']:.0f} ms"
+        f" macular oedema {answer['macular_oedema']}, {answer['round_trip_ms']:.0f} ms;"
+        f" kept: {answer['history']['scans']} scans in the patient's history"
     )
