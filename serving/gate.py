@@ -20,7 +20,7 @@ from clarity.errors import AccessRefused, ClarityError, StorageUnavailable
 from clarity.storage.access import Entry
 from serving import access, upload
 from serving.access import OPEN, Caller
-from serving.errors import UnknownMethod, UnknownPath
+from serving.errors import InvalidParameter, UnknownMethod, UnknownPath
 from serving.handlers import respond
 from serving.journal import Journal
 from serving.keyring import Keyring
@@ -77,6 +77,8 @@ class Gate:
             state["caller"] = await self._caller(scope)
         if place is None:
             raise UnknownPath("path: there is nothing here, see /docs")
+        if b"%00" in scope["query_string"]:
+            raise InvalidParameter("address: has a zero byte, which no text of ours has")
         if need is None and method != "OPTIONS":
             raise UnknownMethod(f"method: not one of {place.allowed}, see /docs", allowed=place.allowed)
         if need is not None and need.scope is not None:

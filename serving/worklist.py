@@ -45,7 +45,11 @@ def router(site: Site) -> APIRouter:
         result: Annotated[Result | None, Query(description="Of the visit.")] = None,
         cursor: Annotated[
             str | None,
-            Query(max_length=64, description="``following`` of the page before.", examples=["1_2027-05-22_812"]),
+            Query(
+                pattern=r"^[0-9]_([0-9]{4}-[0-9]{2}-[0-9]{2}|none)_[0-9]{1,18}$",
+                description="``following`` of the page before.",
+                examples=["1_2027-05-22_812"],
+            ),
         ] = None,
         limit: pages.Limit = None,
     ) -> Worklist:
