@@ -53,6 +53,7 @@ class GradingAPI(litserve.LitAPI):  # type: ignore[misc]  # litserve ships no ty
     def setup(self, device: str) -> None:  # noqa: ARG002 - LitServe's signature
         """Begin to load the model. Where there is none, the worker runs all the same, and answers with the reason."""
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # which tells of every question to MLflow
         # Ctrl-C reaches every process of a terminal; the server stops the worker once it has answered what it took.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         orphans.end_with_parent()

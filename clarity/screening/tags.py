@@ -5,12 +5,12 @@ Only what attributes it is read: never a name, a birth date or a place.
 
 from collections.abc import Iterator
 from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pydicom
 from PIL import Image
-from pydicom.dataset import Dataset
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 _TAGS = (
     "SpecificCharacterSet", "PatientID", "ImageLaterality", "Laterality", "SharedFunctionalGroupsSequence",
@@ -45,6 +45,9 @@ def of(data: bytes) -> dict[str, str]:
 
 
 def _dicom(data: bytes) -> dict[str, str]:
+    import pydicom  # takes a while, and few photographs need it
+    from pydicom.uid import DeflatedExplicitVRLittleEndian
+
     if f"{DeflatedExplicitVRLittleEndian}".encode() in data[:_META]:
         return {}  # its size is not known before inflating it
     found = pydicom.dcmread(BytesIO(data), stop_before_pixels=True, specific_tags=list(_TAGS))
@@ -57,7 +60,7 @@ def _dicom(data: bytes) -> dict[str, str]:
     }
 
 
-def _lateralities(found: Dataset) -> Iterator[Any]:
+def _lateralities(found: "Dataset") -> Iterator[Any]:
     yield found.get("ImageLaterality")
     yield found.get("Laterality")
     for groups in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
@@ -70,11 +73,11 @@ def _word(value: Any) -> str:
     return str(value or "").strip().upper()
 
 
-def _text(found: Dataset, name: str) -> str:
+def _text(found: "Dataset", name: str) -> str:
     return str(found.get(name) or "").strip()
 
 
-def _moment(found: Dataset) -> str:
+def _moment(found: "Dataset") -> str:
     """ISO 8601 of the first date that is there, with its zone where one is said; empty without a date."""
     zone = _text(found, "TimezoneOffsetFromUTC")
     whole = _text(found, "AcquisitionDateTime")

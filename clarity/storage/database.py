@@ -8,15 +8,17 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from clarity.errors import StorageError, StorageUnavailable
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _UPGRADE_LOCK = 0x0C1A_2117
@@ -46,6 +48,8 @@ def upgrade(url: str, revision: str = "head") -> None:
 
     Raises StorageError.
     """
+    from alembic import command  # a third of a second, and only who migrates needs it
+
     made = engine(url, pool_size=1)
     try:
         with connection(made) as link:
@@ -55,8 +59,10 @@ def upgrade(url: str, revision: str = "head") -> None:
         made.dispose()
 
 
-def alembic_config(link: Connection) -> Config:
+def alembic_config(link: Connection) -> "Config":
     """Alembic's configuration for an open connection; ``script_location`` is beside this module, wherever that is."""
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = link
