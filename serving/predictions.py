@@ -56,7 +56,7 @@ def router(site: Site) -> APIRouter:
         "/predict/batch",
         response_model=Batch,
         responses=refusals(*_STATUSES),
-        openapi_extra={"requestBody": _body(IMAGES, {"type": "array", "items": _PHOTOGRAPH, "minItems": 1}, raw=False)},
+        openapi_extra={"requestBody": _body(IMAGES, _several(serving.max_images), raw=False)},
         summary="Grade several photographs",
         operation_id="predict_batch",
     )
@@ -107,6 +107,10 @@ def _item(answer: Predicted | ClarityError, request_id: str) -> BatchItem:
         problem = errors.problem(answer, request_id)
         return BatchItem(status=problem.status, answer=None, problem=problem)
     return BatchItem(status=200, answer=answer, problem=None)
+
+
+def _several(most: int) -> dict[str, Any]:
+    return {"type": "array", "items": _PHOTOGRAPH, "minItems": 1, "maxItems": most}
 
 
 def _given(text: dict[str, Any]) -> dict[str, Any]:
