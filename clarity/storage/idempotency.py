@@ -24,13 +24,14 @@ def remember(
 ) -> str | None:
     """None where this request is new: it now stands for ``record``. Else the record that it made earlier.
 
-    ``key_id``: of the API key, so that callers cannot meet. ``request``: whatever tells it from another, hashed here.
+    ``key_id``: of the API key, so that callers cannot meet. ``key``: the caller's, hashed too, as a caller may have put
+    anything into it, a patient's name too. ``request``: whatever tells it from another, hashed here.
     Rows older than ``lifetime`` count as if they were not there. Raises IdempotencyConflict for another request under
     the same key.
     """
     table, old = Answered, func.now() - lifetime
     told = _digest(request)
-    statement = insert(table).values(key_id=key_id, idempotency_key=key, request=told, record=record)
+    statement = insert(table).values(key_id=key_id, idempotency_key=_digest(key.encode()), request=told, record=record)
     new = statement.excluded
     upsert = statement.on_conflict_do_update(
         index_elements=["key_id", "idempotency_key"],
@@ -50,7 +51,9 @@ def recall(session: Session, *, key_id: str, key: str, request: bytes, lifetime:
     """
     found = session.execute(
         select(Answered.request, Answered.record).where(
-            Answered.key_id == key_id, Answered.idempotency_key == key, Answered.at >= func.now() - lifetime
+            Answered.key_id == key_id,
+            Answered.idempotency_key == _digest(key.encode()),
+            Answered.at >= func.now() - lifetime,
         )
     ).one_or_none()
     if found is None:
