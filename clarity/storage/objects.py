@@ -117,7 +117,7 @@ class Objects:
             self._client.delete_object(Bucket=self.bucket, Key=key)
 
     def check(self) -> None:
-        """Ask for the bucket and nothing else. Raises StorageError where it is not there or the store does not answer."""
+        """Ask for the bucket alone. Raises StorageError where it is not there or the store does not answer."""
         with self._named_errors(""):
             self._client.head_bucket(Bucket=self.bucket)
 
