@@ -43,7 +43,7 @@ def _measured(here: Place, weights: Path, plan: Plan) -> list[Row]:
         many = crowd.throughput(here, server, plan)
         found += [many, *changes.rows(here, server, plan)]
         found += crowd.overload(here, server, float(many.detail["images_a_second"]), plan)
-    return [*found, _start(starts)]
+    return [*found, start(starts)]
 
 
 def peer(weights: Path) -> AbstractContextManager[Server]:
@@ -52,7 +52,7 @@ def peer(weights: Path) -> AbstractContextManager[Server]:
     return serving([sys.executable, "-m", "clarity.bench.peer", str(weights), str(port)], port, {})
 
 
-def _start(seconds: list[float]) -> Row:
+def start(seconds: list[float]) -> Row:
     """From the start of the process, with Python's own start and all imports, to its being ready with the champion."""
     first, *others = seconds
     timed = sorted(others or seconds)

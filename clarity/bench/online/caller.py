@@ -1,6 +1,7 @@
 """A caller that costs next to nothing: one connection, kept alive, a request whose bytes were made before.
 
-httpx spends two milliseconds of this machine on what takes a tenth of one here, and both sides share its cores.
+httpx takes three times the CPU for the same request (1.9 ms instead of 0.7, of 110 kB up and 340 kB down), and both
+sides share the cores.
 """
 
 import contextlib

@@ -30,7 +30,7 @@ _EQUAL, _CELLS = 2e-3, 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class _Expected:
+class Expected:
     """What a version says of a photograph."""
 
     grade: int
@@ -44,7 +44,7 @@ class _Expected:
         return bool(one["grade"] == self.grade and near and cells <= _CELLS)
 
 
-Known = dict[str, list[_Expected]]
+Known = dict[str, list[Expected]]
 """By version, each photograph in order."""
 
 
@@ -54,7 +54,7 @@ def rows(place: Place, server: Server, plan: Plan) -> list[Row]:
     Raises InferenceError where two versions say the same of a photograph: then nothing would be found.
     """
     known = {ref.version: _says(bundle, ref.version, place.photographs) for ref, bundle in place.versions}
-    _distinct(known)
+    distinct(known)
     changes: list[Callable[[], str]] = [lambda n=number: place.promote(n) for number in _PROMOTIONS]  # type: ignore[misc]
     requests = [*place.requests(server.address), _batch(place, server)]
     order = Order(*server.address, tuple(str(file) for file in requests), callers=_CALLERS, keep=True)
@@ -103,19 +103,20 @@ def _batch(place: Place, server: Server) -> Path:
     return file
 
 
-def _says(bundle: Bundle, version: str, photographs: tuple[bytes, ...]) -> list[_Expected]:
+def _says(bundle: Bundle, version: str, photographs: tuple[bytes, ...]) -> list[Expected]:
     with Grader(bundle, Engine.load(bundle), version) as grader:
         return [_expected(one) for one in grader.grade(photographs)]
 
 
-def _expected(graded: object) -> _Expected:
+def _expected(graded: object) -> Expected:
     if not isinstance(graded, Graded) or graded.prediction is None or graded.maps is None:
         raise InferenceError(f"photograph of the bench: not graded, {graded}")
     said = graded.prediction
-    return _Expected(said.grade, tuple(said.probabilities), evidence(graded.maps, said.grade))
+    return Expected(said.grade, tuple(said.probabilities), evidence(graded.maps, said.grade))
 
 
-def _distinct(known: Known) -> None:
+def distinct(known: Known) -> None:
+    """Raises InferenceError where two versions say the same of a photograph: an answer would not tell which it is."""
     for version, said in known.items():
         for other in known.keys() - {version}:
             for number, (one, two) in enumerate(zip(said, known[other], strict=True)):

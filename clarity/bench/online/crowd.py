@@ -3,7 +3,7 @@
 import statistics
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from clarity.bench.online import alone
@@ -49,12 +49,17 @@ def overload(place: Place, server: Server, capacity: float, plan: Plan) -> list[
     order = _order(place, server, callers=_CONNECTIONS, seconds=plan.overload_s, rate=2 * capacity)
     with _watched(server) as held, calling(order) as client:
         called = client.called()
+    return overload_rows(called, held, capacity, plan.overload_s)
+
+
+def overload_rows(called: Called, held: Sequence[float], capacity: float, seconds: float) -> list[Row]:
+    """``held``: megabytes, each second."""
     third = max(1, len(held) // 3)
     first, last = statistics.fmean(held[:third]), statistics.fmean(held[-third:])
     failed = sum(count for status, count in called.statuses.items() if status not in _ALLOWED)
     said = called.detail()
     tail = float(said["p99_ms"]) / float(said["p50_ms"])
-    detail = {**said, "asked_a_second": len(called.calls) / plan.overload_s, "capacity": capacity}
+    detail = {**said, "asked_a_second": len(called.calls) / seconds, "capacity": capacity}
     memory: dict[str, float | str] = {"first_mb": first, "last_mb": last, "peak_mb": max(held)}
     return [
         Row("serving.overload", tail, "x", TAIL, more_is_better=False, detail=detail),

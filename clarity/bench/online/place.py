@@ -69,30 +69,40 @@ class Place:
 
 
 @contextmanager
-def place(bundles: Sequence[Bundle], photographs: Sequence[bytes], *, overlays: Sequence[Path] = ()) -> Iterator[Place]:
-    """Start the parts in a home of their own, register the bundles, promote the first; stop the parts at the end.
+def place(bundles: Sequence[Bundle], photographs: Sequence[bytes]) -> Iterator[Place]:
+    """Start the parts in a home of their own and furnish them; stop the parts at the end.
 
-    ``overlays``: configuration files that are laid over ``conf/pipeline.yaml``. Raises StackError, StorageError,
-    BundleError.
+    Raises StackError, StorageError, BundleError.
     """
     with tempfile.TemporaryDirectory(prefix="clarity-bench-", ignore_cleanup_errors=True) as scratch:
         folder = Path(scratch)
         folder.chmod(0o755)  # PostgreSQL does not run as root; its own user has to come through here
         settings = stack.up(Settings(CLARITY_HOME=folder / "home", CLARITY_PROJECT=_PROJECT), parts=_PARTS).settings
-        engine = database.engine(settings.need("database_url"))
         try:
-            database.upgrade(settings.need("database_url"))
-            Objects(settings).ensure_bucket()
-            registry = Registry(settings.need("mlflow_tracking_uri"))
-            versions = tuple((_registered(registry, bundle), bundle) for bundle in bundles)
-            files = (_PROJECT / "conf/pipeline.yaml", *overlays, _configuration(folder))
-            _, key = keys.make(engine, "bench", ("predict",), rate_per_minute=_RATE, expires_at=None)
-            made = Place(settings, engine, registry, folder, files, versions, tuple(photographs), key)
-            made.promote(0)
-            yield made
+            with furnished(settings, bundles, photographs, folder) as made:
+                yield made
         finally:
-            engine.dispose()
             stack.down(settings)
+
+
+@contextmanager
+def furnished(
+    settings: Settings, bundles: Sequence[Bundle], photographs: Sequence[bytes], folder: Path
+) -> Iterator[Place]:
+    """Make tables, bucket and key in parts that run, register the bundles and promote the first."""
+    engine = database.engine(settings.need("database_url"))
+    try:
+        database.upgrade(settings.need("database_url"))
+        Objects(settings).ensure_bucket()
+        registry = Registry(settings.need("mlflow_tracking_uri"))
+        versions = tuple((_registered(registry, bundle), bundle) for bundle in bundles)
+        files = (_PROJECT / "conf/pipeline.yaml", _configuration(folder))
+        _, key = keys.make(engine, "bench", ("predict",), rate_per_minute=_RATE, expires_at=None)
+        made = Place(settings, engine, registry, folder, files, versions, tuple(photographs), key)
+        made.promote(0)
+        yield made
+    finally:
+        engine.dispose()
 
 
 def _registered(registry: Registry, bundle: Bundle) -> ModelRef:

@@ -19,6 +19,7 @@ from clarity.bench.online.plan import Plan
 from clarity.bench.online.server import Server
 from clarity.bench.rows import Row
 from clarity.errors import InferenceError
+from clarity.inference.bundle import Bundle
 from clarity.inference.engine import Engine
 from clarity.inference.grader import Grader
 
@@ -44,7 +45,7 @@ def rows(place: Place, ours: Server, usual: Server, plan: Plan) -> list[Row]:
     grader = Grader(bundle, Engine.load(bundle), place.versions[0][0].version)
     with grader, Caller(ours.address) as caller, Caller(usual.address) as peer:
         _check(answer(caller, request), grader, photograph)
-        _check_peer(answer(peer, theirs), place, photograph)
+        check_peer(answer(peer, theirs), bundle, photograph)
         sides: dict[str, Callable[[], object]] = {
             "http": lambda: answer(caller, request),
             "own": lambda: alone.one(grader, photograph),
@@ -117,13 +118,16 @@ def _check(body: bytes, grader: Grader, photograph: bytes) -> None:
         raise InferenceError(f"service: probabilities {apart:.2g} from the library's, or another heatmap")
 
 
-def _check_peer(body: bytes, place: Place, photograph: bytes) -> None:
-    """The peer answers what our fp32 form says of the peer's own preparation, and draws the same map."""
+def check_peer(body: bytes, bundle: Bundle, photograph: bytes) -> None:
+    """The peer answers what our fp32 form says of the peer's own preparation, and draws the same map.
+
+    Raises InferenceError where it does not.
+    """
     from clarity.bench.peer import picture
 
     image, said = usual_image(photograph), json.loads(body)
     tensor = usual_tensor(image)
-    engine = Engine.load(place.versions[0][1], precision="fp32")
+    engine = Engine.load(bundle, precision="fp32")
     logits = engine.run(tensor).logits[0].astype(np.float64)
     wanted = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
     drawn = [
