@@ -1,7 +1,7 @@
 """The online service as a part of the stack: up beside the others, up again, replaced by an address."""
 
+import contextlib
 import os
-import signal
 import time
 from collections.abc import Iterator
 
@@ -92,8 +92,11 @@ def test_killed_it_is_told_as_dead_with_its_log_revived_and_knows_the_patients_o
     with Client(served.need("api_url"), key(served, "admin")) as client:
         made = client.create_patient(name="Max Mustermann").id
     serving = next(part for part in PARTS if part.name == "serving")
-    for process in serving.processes(Home(served)):
-        os.kill(process.pid, signal.SIGKILL)
+    killed = serving.processes(Home(served))
+    for process in killed:
+        with contextlib.suppress(psutil.NoSuchProcess):  # an earlier victim took it along
+            process.kill()
+    psutil.wait_procs(killed, timeout=10)
     (status,) = [part for part in local.status(served) if part.name == "serving"]
     assert (status.state, bool(status.log_tail)) == ("dead", True)
     assert local.revive(served).names == ("serving",)
