@@ -88,6 +88,11 @@ class Crates:
         """Whether that process has it."""
         return self._claimed(name, pid).exists()
 
+    def claimants(self) -> set[int]:
+        """The processes that have a job."""
+        ends = [found.name.partition(".")[2] for found in self._folder.iterdir()]
+        return {int(end) for end in ends if end.isdecimal()}
+
     def _claimed(self, name: str, pid: int) -> Path:
         return self._folder / f"{name}.{pid}"
 

@@ -92,19 +92,33 @@ class PatientChanges(PatientRequest):
     model_config = ConfigDict(json_schema_extra={"examples": [CHANGES], "anyOf": _ONE_OF_BOTH})
 
 
+_TEXT = r"^[^\x00]*$"
+"""What PostgreSQL can hold."""
+
+
 class PatientQuery(BaseModel):
     """What patients are searched by: all that is given has to be so."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     name: str | None = Field(
-        default=None, min_length=1, max_length=200, repr=False, description="Whole words, in any order and case."
+        default=None,
+        pattern=_TEXT,
+        min_length=1,
+        max_length=200,
+        repr=False,
+        description="Whole words, in any order and case.",
     )
-    email: str | None = Field(default=None, min_length=1, max_length=254, repr=False)
+    email: str | None = Field(default=None, pattern=_TEXT, min_length=1, max_length=254, repr=False)
     phone: str | None = Field(
-        default=None, min_length=1, max_length=40, repr=False, description="With or without the code of the country."
+        default=None,
+        pattern=_TEXT,
+        min_length=1,
+        max_length=40,
+        repr=False,
+        description="With or without the code of the country.",
     )
     birth_date: Day | None = Field(default=None, repr=False)
-    external_id: str | None = Field(default=None, min_length=1, max_length=128, repr=False)
+    external_id: str | None = Field(default=None, pattern=_TEXT, min_length=1, max_length=128, repr=False)
     cursor: UUID | None = Field(default=None, description="``following`` of the page before.")
     limit: int | None = Field(default=None, ge=1, le=200, description="Patients of a page.")
 

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 from clarity import grades
 from clarity.screening.since import Since
@@ -267,10 +267,19 @@ class History(Record):
     statement: str = STATEMENT
 
 
+_DECISIONS: list[JsonValue] = [
+    {"properties": {"decision": {"enum": ["agree", "ungradable"]}, "grade": {"type": "null"}}},
+    {"properties": {"decision": {"const": "grade"}, "grade": {"type": "integer"}}, "required": ["grade"]},
+]
+"""Which decision goes with a grade, for who reads the document."""
+
+
 class ReviewRequest(BaseModel):
     """A decision about a scan; the grade goes with the decision "grade" and with no other."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"examples": [examples.REVIEW]})
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, json_schema_extra={"examples": [examples.REVIEW], "oneOf": _DECISIONS}
+    )
     decision: Decision
     grade: Annotated[int, Field(ge=0, le=4, strict=True), WHOLE] | None = None
     comment: Annotated[str, StringConstraints(max_length=4000, pattern=r"^[^\x00]*$")] | None = None

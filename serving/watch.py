@@ -16,6 +16,9 @@ _DOUBT_S = 2.5
 class Concerned(Protocol):
     """Who has given jobs to workers."""
 
+    def claimants(self) -> set[int]:
+        """The processes that have a job; one may die before it has written on the board."""
+
     def lost(self, pid: int) -> None:
         """That worker is no more."""
 
@@ -39,9 +42,9 @@ class Watch:
 
     def look(self) -> None:
         """Once."""
-        said = {state.pid for state in self._board.read()}
-        dead = {pid for pid in self._known | said if not alive(pid)}
-        for pid in dead & self._known:
+        said, busy = {state.pid for state in self._board.read()}, self._concerned.claimants()
+        dead = {pid for pid in self._known | said | busy if not alive(pid)}
+        for pid in dead & (self._known | busy):
             log.warning("the inference worker with pid %d died", pid)
             self._concerned.lost(pid)
             self._doubt_until = time.monotonic() + _DOUBT_S

@@ -144,6 +144,10 @@ class Desk:
         if answered is not None and not asked.answer.done():
             asked.answer.set_result(answered)
 
+    def claimants(self) -> set[int]:
+        """The workers that have a job."""
+        return self._crates.claimants() if self._out else set()
+
     def lost(self, pid: int) -> None:
         """A worker died: what it had taken is tried again, once."""
         metrics.worker_lost(pid)
