@@ -3,9 +3,11 @@
 import logging
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from litserve import LitServer
 
@@ -21,6 +23,7 @@ from serving.source import Source
 log = logging.getLogger("clarity.serving")
 _RESTART_S = 0.25
 """How soon LitServe looks whether a worker has died."""
+_MONITORING, _WATCH_ENDS_S = "litserve-monitoring", 5.0
 
 
 class Server(LitServer):  # type: ignore[misc]  # litserve ships no types
@@ -52,6 +55,15 @@ class Server(LitServer):  # type: ignore[misc]  # litserve ships no types
         """LitServe's wait for the workers that it has just started."""
         self.dress()
         super().verify_worker_status()
+
+    def _perform_graceful_shutdown(self, *arguments: Any, **more: Any) -> None:
+        """LitServe's, once its watch over the workers has ended, which would start again what is being stopped."""
+        # From a thread of its own: this one's line to LitServe's manager still waits for what a signal cut off.
+        telling = threading.Thread(target=self._shutdown_event.set, daemon=True)
+        telling.start()
+        for thread in (telling, *(one for one in threading.enumerate() if one.name == _MONITORING)):
+            thread.join(_WATCH_ENDS_S)
+        super()._perform_graceful_shutdown(*arguments, **more)
 
 
 def build(source: Source, site: Site, run: Path = Path(), *, open_: bool = False) -> LitServer:

@@ -8,6 +8,7 @@ from clarity.errors import SettingsError
 from clarity.settings import Settings
 
 LOOPBACK = "127.0.0.1"
+_STOPS = (signal.SIGTERM, signal.SIGINT)
 _HOSTS = (LOOPBACK, "0.0.0.0", "::")  # noqa: S104 - what LitServe can listen on; loopback unless said otherwise
 
 
@@ -50,7 +51,11 @@ def stop_on_signals() -> None:
     server = os.getpid()
 
     def stop(_signal: int, _frame: object) -> None:
-        raise KeyboardInterrupt if os.getpid() == server else SystemExit(0)
+        if os.getpid() == server:
+            raise KeyboardInterrupt
+        for number in _STOPS:  # Ctrl-C comes from the terminal and then, as SIGTERM, from the server: once ends it
+            signal.signal(number, signal.SIG_IGN)
+        raise SystemExit(0)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _STOPS:
         signal.signal(number, stop)

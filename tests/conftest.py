@@ -1,4 +1,7 @@
-"""Fixtures on the real parts: one local stack a session, a fresh database and bucket a test.
+"""Fixtures on the real parts: one local stack a run, a fresh database and bucket a test.
+
+The processes of a run (pytest-xdist) share that stack, and what else is expensive to make, which the first makes that
+needs it: its controller names the folders and ends the stack.
 
 ``CLARITY_TEST_HOME=folder`` uses a stack that already runs there (``CLARITY_HOME=folder clarity up --detach``) instead
 of starting one: quicker while developing.
@@ -9,12 +12,13 @@ import re
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from filelock import FileLock
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
@@ -22,10 +26,55 @@ from clarity import params as parameters
 from clarity.settings import Settings
 
 if TYPE_CHECKING:
+    from clarity.inference.bundle import Bundle
     from clarity.storage.objects import Objects
 
 PROJECT = Path(__file__).resolve().parents[1]
 STACK_VARIABLES = re.compile(r"^(CLARITY_|MLFLOW_|PREFECT_|AWS_)")
+_SHARED = pytest.StashKey[Path]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The folder of the whole run: made by its controller, or by the one process that there is."""
+    given = getattr(config, "workerinput", {}).get("shared")
+    # not below pytest's own folder: another session would close that to PostgreSQL, which as root runs as its own user
+    config.stash[_SHARED] = Path(given or tempfile.mkdtemp(prefix="clarity-tests-"))
+    config.stash[_SHARED].chmod(0o711)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput["shared"] = str(node.config.stash[_SHARED])
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput") or _SHARED not in config.stash:
+        return
+    shared = config.stash[_SHARED]
+    if (shared / "stack").exists():
+        from clarity import stack as parts
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setenv("CLARITY_HOME", str(shared / "stack"))
+            parts.down(Settings.load())
+    shutil.rmtree(shared, ignore_errors=True)
+
+
+def once(folder: Path, name: str, make: Callable[[Path], Path]) -> Path:
+    """What ``make`` leaves in a folder of its own: made by the first process that asks; the others wait for it."""
+    with FileLock(folder / f"{name}.lock"):
+        made = folder / f"{name}.made"
+        if not made.exists():
+            shutil.rmtree(folder / name, ignore_errors=True)
+            (folder / name).mkdir()
+            made.write_text(str(make(folder / name)))
+        return Path(made.read_text())
+
+
+@pytest.fixture(scope="session")
+def shared(request: pytest.FixtureRequest) -> Path:
+    """A folder of all processes of this run."""
+    return request.config.stash[_SHARED]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -62,26 +111,21 @@ def params() -> parameters.Params:
 
 
 @pytest.fixture(scope="session")
-def stack(_nobody_elses_services: None) -> Iterator[Settings]:
-    """PostgreSQL, S3, Prefect, MLflow and a worker, really running for the whole session; stopped at its end."""
+def stack(_nobody_elses_services: None, shared: Path) -> Settings:
+    """PostgreSQL, S3, Prefect, MLflow and a worker, really running for the whole run; stopped at its end."""
     from prefect.context import refresh_global_settings_context
 
     from clarity import stack as parts
 
     given = os.environ.get("CLARITY_TEST_HOME")
-    # not below pytest's own folder: another session would close that to PostgreSQL, which as root runs as its own user
-    home = Path(given).resolve() if given else Path(tempfile.mkdtemp(prefix="clarity-stack-"))
-    os.environ["CLARITY_HOME"] = str(home)
+    os.environ["CLARITY_HOME"] = str(Path(given).resolve() if given else shared / "stack")
     os.environ["CLARITY_PROJECT"] = str(PROJECT)
-    settings = Settings.load()
-    parts.up(settings, parts=("mlflow", "worker"))  # and what they need; tests of the service start their own
+    # and what they need; tests of the service start their own. Another process that comes first does the work
+    parts.up(Settings.load(), parts=("mlflow", "worker"))
     settings = Settings.load()
     os.environ.update(settings.environment())
     refresh_global_settings_context()  # Prefect was imported, and had read its address, before the stack had one
-    yield settings
-    if not given:
-        parts.down(settings)
-        shutil.rmtree(home, ignore_errors=True)
+    return settings
 
 
 @pytest.fixture(scope="session")
@@ -127,19 +171,28 @@ def _of_its_own(stack: Settings, template: str) -> Iterator[Settings]:
 
 
 @pytest.fixture(scope="session")
-def bundle(tmp_path_factory: pytest.TempPathFactory, params: parameters.Params) -> Path:
+def bundle(shared: Path, params: parameters.Params) -> Path:
     """A whole bundle around a ResNet-50 of random weights: for plumbing, where its answers do not matter."""
     from tests.making import random_bundle
 
-    return random_bundle(tmp_path_factory.mktemp("bundle"), params)
+    return once(shared, "bundle", lambda folder: random_bundle(folder, params))
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory, stack: Settings, params: parameters.Params) -> Path:
+def tiny_bundle(shared: Path) -> "Bundle":
+    """A whole bundle around a network that grades in no time."""
+    from clarity.inference.bundle import Bundle
+    from tests import tiny
+
+    return Bundle.load(once(shared, "tiny", lambda folder: tiny.write_bundle(folder).path))
+
+
+@pytest.fixture(scope="session")
+def trained(shared: Path, stack: Settings, params: parameters.Params) -> Path:
     """A workspace in which a tiny model was really trained on phantoms, through DVC's own stages."""
     from tests.making import trained_workspace
 
-    return trained_workspace(tmp_path_factory.mktemp("trained"), stack, params)
+    return once(shared, "trained", lambda folder: trained_workspace(folder, stack, params))
 
 
 @pytest.fixture

@@ -196,8 +196,8 @@ def turned(jpeg: bytes) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.write_bundle(tmp_path_factory.mktemp("contract")).path
+def small_bundle(tiny_bundle: Bundle) -> Path:
+    return tiny_bundle.path
 
 
 def by_training(root: Path, photographs: dict[str, bytes]) -> list[Tensor]:

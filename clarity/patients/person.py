@@ -9,10 +9,12 @@ from typing import Any, Self
 from clarity.errors import PatientError
 
 _CONTROL = r"\u0000-\u001f\u007f-\u009f"
-NAME = rf"^[^\s{_CONTROL}][^{_CONTROL}]*$"
-EMAIL = rf"^[^@\s{_CONTROL}]{{1,64}}@[^@\s{_CONTROL}]+$"
+_SPACE = r"\s\u0085\ufeff"
+"""With the two characters on which Python, Rust and JavaScript, who all read these patterns, do not agree."""
+NAME = rf"^[^{_SPACE}{_CONTROL}][^{_CONTROL}]*$"
+EMAIL = rf"^[^@{_SPACE}{_CONTROL}]{{1,64}}@[^@{_SPACE}{_CONTROL}]+$"
 PHONE = r"^[+]?([ ()./-]{0,3}[0-9]){4,20}$"
-HISTORY = r"^[^\s\u0000-\u001f\u007f][^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]*$"
+HISTORY = rf"^[^{_SPACE}\u0000-\u001f\u007f][^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]*$"
 EXTERNAL_ID = r"^[A-Za-z0-9][A-Za-z0-9_.:/#+=-]*$"
 """As the inbox has them, in the letters that every address and every file system carries."""
 BIRTH_DATE = (

@@ -14,16 +14,16 @@ from clarity.drill.captures import Round, Supply
 from clarity.drill.drill import drill
 from clarity.drill.place import Place, place
 from clarity.drill.verdict import Truth
+from clarity.inference.bundle import Bundle
 from clarity.settings import Settings
 from clarity.storage import database
-from tests import tiny
 
 pytestmark = pytest.mark.timeout(1200)
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.write_bundle(tmp_path_factory.mktemp("drill")).path
+def bundle(tiny_bundle: Bundle) -> Path:
+    return tiny_bundle.path
 
 
 def test_whatever_dies_every_capture_ends_once_and_the_report_is_true(stack: Settings, bundle: Path) -> None:

@@ -18,6 +18,7 @@ from sqlalchemy import func, select
 
 from clarity import params as parameters
 from clarity.errors import ScreeningIncomplete
+from clarity.inference.bundle import Bundle
 from clarity.registry import promotion
 from clarity.registry.models import Registry
 from clarity.settings import Settings
@@ -32,11 +33,6 @@ PATIENTS = 12
 CAPTURES = 2 * PATIENTS
 
 
-@pytest.fixture(scope="module")
-def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.write_bundle(tmp_path_factory.mktemp("dask")).path
-
-
 @pytest.fixture
 def engine(settings: Settings) -> Iterator[database.Engine]:
     made = database.engine(settings.need("database_url"))
@@ -46,7 +42,7 @@ def engine(settings: Settings) -> Iterator[database.Engine]:
 
 
 @pytest.fixture
-def config(settings: Settings, engine: database.Engine, tmp_path: Path, tiny_bundle: Path) -> list[str]:
+def config(settings: Settings, engine: database.Engine, tmp_path: Path, tiny_bundle: Bundle) -> list[str]:
     """Two workers, chunks of one visit, and a champion of the test's own."""
     base = parameters.load(settings.project / "conf/pipeline.yaml")
     model = base.model.model_copy(update={"name": new_name()})
@@ -55,7 +51,7 @@ def config(settings: Settings, engine: database.Engine, tmp_path: Path, tiny_bun
     file = tmp_path / "screen.yaml"
     file.write_text(parameters.dump(base.model_copy(update={"model": model, "screening": screening})))
     registry = Registry(settings.need("mlflow_tracking_uri"))
-    ref = registry.register(tiny_bundle, new_run(registry), model.name)
+    ref = registry.register(tiny_bundle.path, new_run(registry), model.name)
     promotion.promote(registry, engine, ref, actor="test", reasons=["for the test"])
     return [str(file)]
 

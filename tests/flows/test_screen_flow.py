@@ -19,6 +19,7 @@ from clarity import params as parameters
 from clarity import stack
 from clarity.cli import screen as command
 from clarity.errors import AlreadyRunning, LimitPassed, NoChampion, ScreeningIncomplete, StorageError
+from clarity.inference.bundle import Bundle
 from clarity.registry import promotion
 from clarity.registry.models import Registry
 from clarity.settings import Settings
@@ -32,11 +33,6 @@ from tests import tiny
 from tests.integration.registering import new_name, new_run
 
 EYES = [tiny.jpeg(tiny.eye(seed=seed)) for seed in range(5)]
-
-
-@pytest.fixture(scope="module")
-def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.write_bundle(tmp_path_factory.mktemp("flow")).path
 
 
 @pytest.fixture
@@ -59,10 +55,10 @@ def config(settings: Settings, tmp_path: Path) -> list[str]:
 
 
 @pytest.fixture
-def champion(settings: Settings, engine: database.Engine, config: list[str], tiny_bundle: Path) -> str:
+def champion(settings: Settings, engine: database.Engine, config: list[str], tiny_bundle: Bundle) -> str:
     registry = Registry(settings.need("mlflow_tracking_uri"))
     name = parameters.load(config[0]).model.name
-    ref = registry.register(tiny_bundle, new_run(registry), name)
+    ref = registry.register(tiny_bundle.path, new_run(registry), name)
     promotion.promote(registry, engine, ref, actor="test", reasons=["for the test"])
     return ref.version
 
@@ -281,10 +277,15 @@ def test_canaries_ride_and_drift_is_looked_for(objects: Objects, config: list[st
 
 
 def test_a_canary_that_comes_back_changed_fails_the_night_and_its_results_stand(
-    settings: Settings, engine: database.Engine, objects: Objects, config: list[str], tiny_bundle: Path, tmp_path: Path
+    settings: Settings,
+    engine: database.Engine,
+    objects: Objects,
+    config: list[str],
+    tiny_bundle: Bundle,
+    tmp_path: Path,
 ) -> None:
     bundle = tmp_path / "changed"
-    shutil.copytree(tiny_bundle, bundle)
+    shutil.copytree(tiny_bundle.path, bundle)
     said = json.loads((bundle / "bundle.json").read_text())
     expected = next(c["expected"] for c in said["canaries"] if c["expected"]["fp32"]["gradable"])
     for one in expected.values():
@@ -301,11 +302,11 @@ def test_a_canary_that_comes_back_changed_fails_the_night_and_its_results_stand(
 
 
 def test_history_is_rescored_beside_what_was_said_and_the_report_says_who_changes_side(
-    settings: Settings, engine: database.Engine, objects: Objects, config: list[str], champion: str, tiny_bundle: Path
+    settings: Settings, engine: database.Engine, objects: Objects, config: list[str], champion: str, tiny_bundle: Bundle
 ) -> None:
     screen(config)
     registry = Registry(settings.need("mlflow_tracking_uri"))
-    ref = registry.register(tiny_bundle, new_run(registry), parameters.load(config[0]).model.name)
+    ref = registry.register(tiny_bundle.path, new_run(registry), parameters.load(config[0]).model.name)
     promotion.promote(registry, engine, ref, actor="test", reasons=["for the test"])
     summary = screen(config, rescore=True)
     assert (summary["kind"], summary["registered"], summary["scored"]) == ("rescore", 0, 5)

@@ -8,7 +8,6 @@ import pytest
 from sqlalchemy import select, update
 
 from clarity.errors import StorageUnavailable
-from clarity.inference.engine import Engine as InferenceEngine
 from clarity.inference.grader import Grader
 from clarity.screening import score
 from clarity.settings import Settings
@@ -19,13 +18,6 @@ from tests import tiny
 from tests.integration.screening_night import Night
 
 EYES = [tiny.jpeg(tiny.eye(seed=seed)) for seed in range(4)]
-
-
-@pytest.fixture(scope="module")
-def grader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grader]:
-    bundle = tiny.write_bundle(tmp_path_factory.mktemp("claims"))
-    with Grader(bundle, InferenceEngine.load(bundle, threads=1), "1") as made:
-        yield made
 
 
 @pytest.fixture

@@ -11,8 +11,6 @@ from typer.testing import CliRunner
 
 from clarity.cli import app
 from clarity.errors import AlreadyRunning, InboxError
-from clarity.inference.bundle import Bundle
-from clarity.inference.engine import Engine as InferenceEngine
 from clarity.inference.grader import Grader
 from clarity.screening import inbox
 from clarity.settings import Settings
@@ -24,13 +22,6 @@ from tests.integration.screening_night import Night
 from tests.unit.imaging_files import dicom, retina
 
 EYES = [tiny.jpeg(tiny.eye(seed=seed)) for seed in range(4)]
-
-
-@pytest.fixture(scope="module")
-def grader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grader]:
-    bundle: Bundle = tiny.write_bundle(tmp_path_factory.mktemp("resolve"))
-    with Grader(bundle, InferenceEngine.load(bundle, threads=1), "1") as made:
-        yield made
 
 
 @pytest.fixture

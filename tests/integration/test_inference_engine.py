@@ -21,8 +21,8 @@ from tests import tiny
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.write_bundle(tmp_path_factory.mktemp("engine")).path
+def folder(tiny_bundle: Bundle) -> Path:
+    return tiny_bundle.path
 
 
 @pytest.fixture(scope="module")

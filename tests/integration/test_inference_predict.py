@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from clarity.cli import serve
 from clarity.inference import heatmap
+from clarity.inference.bundle import Bundle
 from serving.schemas import STATEMENT, Answer
 from tests import tiny
 
@@ -18,8 +19,8 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.write_bundle(tmp_path_factory.mktemp("predict")).path
+def bundle(tiny_bundle: Bundle) -> Path:
+    return tiny_bundle.path
 
 
 @pytest.fixture

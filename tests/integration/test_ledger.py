@@ -10,13 +10,13 @@ import pytest
 from sqlalchemy import Engine, text
 
 from clarity.errors import NoChampion, StorageError, StorageUnavailable
+from clarity.inference.bundle import Bundle
 from clarity.records import ModelRef
 from clarity.registry import ledger, promotion
 from clarity.registry.ledger import Entry
 from clarity.registry.models import CHAMPION, PREVIOUS, Registry
 from clarity.settings import Settings
 from clarity.storage import database
-from tests import tiny
 from tests.integration.registering import new_name, new_run
 
 pytestmark = pytest.mark.stack
@@ -35,8 +35,8 @@ def registry(stack: Settings) -> Registry:
 
 
 @pytest.fixture(scope="module")
-def bundle_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.write_bundle(tmp_path_factory.mktemp("tiny")).path
+def bundle_dir(tiny_bundle: Bundle) -> Path:
+    return tiny_bundle.path
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from sqlalchemy import func, select, update
 
 from clarity.errors import Erased, InboxConflict, StorageUnavailable, UnknownRecord
 from clarity.inference import heatmap
-from clarity.inference.engine import Engine as InferenceEngine
 from clarity.inference.grader import Graded, Grader
 from clarity.records import Capture, Eye
 from clarity.screening import online, repair
@@ -31,13 +30,6 @@ EYES = [tiny.jpeg(tiny.eye(seed=seed)) for seed in range(8)]
 BLANK = tiny.jpeg(np.full((300, 300, 3), 255, np.uint8))
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 NEXT = ScoredBy("clarity-dr", "2", "f" * 16)
-
-
-@pytest.fixture(scope="module")
-def grader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grader]:
-    bundle = tiny.write_bundle(tmp_path_factory.mktemp("online"))
-    with Grader(bundle, InferenceEngine.load(bundle, threads=1), "1") as made:
-        yield made
 
 
 @pytest.fixture

@@ -12,8 +12,6 @@ import numpy as np
 import pytest
 from sqlalchemy import text
 
-from clarity.inference.bundle import Bundle
-from clarity.inference.engine import Engine as InferenceEngine
 from clarity.inference.grader import Grader
 from clarity.params import LimitParams
 from clarity.screening import report
@@ -31,13 +29,6 @@ BLANKS = [tiny.jpeg(np.full((300, 300 + n, 3), 255, np.uint8)) for n in range(2)
 LIMITS = LimitParams(quarantined_share=0.9, ungradable_share=0.9, review_share=0.9, canaries_changed=0, drift=False)
 RUN = "20261122T020000Z-abc"
 CHROMIUM = shutil.which("chromium")
-
-
-@pytest.fixture(scope="module")
-def grader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grader]:
-    bundle: Bundle = tiny.write_bundle(tmp_path_factory.mktemp("report"))
-    with Grader(bundle, InferenceEngine.load(bundle, threads=1), "1") as made:
-        yield made
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from sqlalchemy import select
 
 from clarity.errors import InferenceError, StorageError
 from clarity.inference import heatmap
-from clarity.inference.bundle import Bundle
 from clarity.inference.engine import Engine as InferenceEngine
 from clarity.inference.grader import Graded, Grader
 from clarity.inference.scores import Scores
@@ -25,13 +24,6 @@ from tests.integration.screening_night import MAX_BYTES, Night
 
 EYES = [tiny.jpeg(tiny.eye(seed=seed)) for seed in range(6)]
 BLANK = tiny.jpeg(np.full((300, 300, 3), 255, np.uint8))
-
-
-@pytest.fixture(scope="module")
-def grader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grader]:
-    bundle: Bundle = tiny.write_bundle(tmp_path_factory.mktemp("screening"))
-    with Grader(bundle, InferenceEngine.load(bundle, threads=1), "1") as made:
-        yield made
 
 
 @pytest.fixture

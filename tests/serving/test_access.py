@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from clarity.access import keys
+from clarity.inference.bundle import Bundle
 from clarity.settings import Settings
 from clarity.storage import database
 from serving.schemas import Problem
@@ -42,8 +43,7 @@ ANY_KEY = ["/ready", "/metrics", "/docs", "/docs/assets/swagger-ui.css", "/opena
 
 
 @pytest.fixture(scope="module")
-def live(module_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    bundle = tiny.write_bundle(tmp_path_factory.mktemp("served"))
+def live(module_settings: Settings, bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     home = tmp_path_factory.mktemp("home")
     cors = home / "cors.yaml"
     cors.write_text("serving:\n  cors_origins: [https://clinic.example.org]\n")

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from clarity.access import keys
+from clarity.inference.bundle import Bundle
 from clarity.records import Capture, Eye
 from clarity.settings import Settings
 from clarity.storage import database, scans
@@ -36,26 +37,21 @@ SECRETS = {
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.write_bundle(tmp_path_factory.mktemp("served")).path
-
-
-@pytest.fixture(scope="module")
-def live(module_settings: Settings, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+def live(module_settings: Settings, bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     yield from _serving(module_settings, bundle, tmp_path_factory.mktemp("home"))
 
 
 @pytest.fixture(scope="module")
-def removing(module_settings: Settings, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+def removing(module_settings: Settings, bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A service that removes the clinical record of whom it erases."""
     yield from _serving(module_settings, bundle, tmp_path_factory.mktemp("removing"), "serving:\n  erasure: remove\n")
 
 
-def _serving(settings: Settings, bundle: Path, home: Path, more: str = "{}") -> Iterator[Live]:
+def _serving(settings: Settings, bundle: Bundle, home: Path, more: str = "{}") -> Iterator[Live]:
     (home / "more.yaml").write_text(more)
     environment = {**settings.environment(), **SECRETS, "CLARITY_HOME": str(home / "serve")}
     options = {"configuration": [home / "more.yaml"], "open_": False}
-    with serving(home / "serve", "--bundle", str(bundle), **options, **environment) as running:  # type: ignore[arg-type]
+    with serving(home / "serve", "--bundle", str(bundle.path), **options, **environment) as running:  # type: ignore[arg-type]
         running.headers = {"X-API-Key": key(settings, "admin")}
         yield running
 
@@ -307,11 +303,11 @@ def test_a_service_that_removes_takes_photographs_reviews_and_rows(removing: Liv
 
 
 def test_a_service_without_identity_keys_says_so_and_loses_nothing(
-    module_settings: Settings, bundle: Path, tmp_path: Path
+    module_settings: Settings, bundle: Bundle, tmp_path: Path
 ) -> None:
     own = {name: value for name, value in module_settings.environment().items() if "IDENTITY" not in name}
     environment = {**own, "CLARITY_HOME": str(tmp_path / "serve")}
-    with serving(tmp_path / "serve", "--bundle", str(bundle), **environment) as bare:
+    with serving(tmp_path / "serve", "--bundle", str(bundle.path), **environment) as bare:
         problem = refused(ask(bare, "POST", "/v1/patients/", json=ERIKA), 503, "not_configured")
         assert "CLARITY_IDENTITY_KEYS" in problem.detail
         assert ask(bare, "POST", "/v1/patients/", json=ERIKA).headers["retry-after"]

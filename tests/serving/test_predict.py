@@ -31,11 +31,6 @@ BLANK = tiny.jpeg(np.full((300, 300, 3), 255, np.uint8))
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return tiny.write_bundle(tmp_path_factory.mktemp("served"))
-
-
-@pytest.fixture(scope="module")
 def live(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     home = tmp_path_factory.mktemp("home")
     limits = home / "limits.yaml"

@@ -28,6 +28,7 @@ from PIL import Image as Pillow
 from sqlalchemy import text
 
 from clarity.access import keys
+from clarity.inference.bundle import Bundle
 from clarity.settings import Settings
 from clarity.storage import database
 from tests import tiny
@@ -126,7 +127,7 @@ class Run:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+def run(bundle: Bundle) -> Iterator[Run]:
     home = Path(tempfile.mkdtemp(prefix="clarity-privacy-"))  # not below pytest's own folder, as the stack's fixture
     clean = environment(home)
     clarity = [sys.executable, "-m", "clarity"]
@@ -140,8 +141,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
                     patched.delenv(name)
             patched.setenv("CLARITY_HOME", str(home))
             settings = Settings.load()
-        bundle = tiny.write_bundle(tmp_path_factory.mktemp("served")).path
-        with serving(home, "--bundle", str(bundle), open_=False) as live:
+        with serving(home, "--bundle", str(bundle.path), open_=False) as live:
             engine = database.engine(settings.need("database_url"))
             secret = keys.make(engine, "test", ["admin"], rate_per_minute=100_000, expires_at=None)[1]
             engine.dispose()

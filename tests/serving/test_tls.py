@@ -11,6 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from clarity.inference.bundle import Bundle
 from tests import tiny
 from tests.serving.live import serving
 
@@ -39,9 +40,8 @@ def self_signed(folder: Path) -> tuple[Path, Path]:
     return files
 
 
-def test_it_speaks_tls_to_who_knows_its_certificate_and_to_nobody_else(tmp_path: Path) -> None:
+def test_it_speaks_tls_to_who_knows_its_certificate_and_to_nobody_else(bundle: Bundle, tmp_path: Path) -> None:
     certificate, key = self_signed(tmp_path)
-    bundle = tiny.write_bundle(tmp_path / "served")
     told = {"CLARITY_TLS_CERTIFICATE": str(certificate), "CLARITY_TLS_KEY": str(key)}
     with serving(tmp_path / "home", "--bundle", str(bundle.path), **told) as live:
         assert live.url.startswith("https://")

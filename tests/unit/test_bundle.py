@@ -16,8 +16,8 @@ from tests import tiny
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.write_bundle(tmp_path_factory.mktemp("written")).path
+def written(tiny_bundle: Bundle) -> Path:
+    return tiny_bundle.path
 
 
 @pytest.fixture

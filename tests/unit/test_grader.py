@@ -23,8 +23,8 @@ BLANK = tiny.jpeg(np.full((300, 300, 3), 255, np.uint8))
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return tiny.write_bundle(tmp_path_factory.mktemp("grader"))
+def bundle(tiny_bundle: Bundle) -> Bundle:
+    return tiny_bundle
 
 
 @pytest.fixture(scope="module")
