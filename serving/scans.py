@@ -17,18 +17,11 @@ from clarity.storage.reviews import Review
 from serving import addresses, pages
 from serving.access import Caller, note, requires
 from serving.keyed import Key, refusals
-from serving.records import (
-    History,
-    OutcomeAnswer,
-    ReviewAnswer,
-    Reviewed,
-    ReviewRequest,
-    ScanDetail,
-    Scans,
-    Sha,
-    VisitAnswer,
-)
+from serving.records import OutcomeAnswer, Sha
+from serving.reviewed import ReviewAnswer, Reviewed, ReviewRequest
+from serving.scanned import ScanDetail, Scans
 from serving.site import Site
+from serving.visits import History, VisitAnswer
 
 _READER = re.compile(r"[\w.@+-]{1,128}")
 Reader = Annotated[Caller, Depends(requires("read"))]

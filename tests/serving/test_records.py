@@ -16,9 +16,13 @@ from sqlalchemy import select
 
 from clarity.settings import Settings
 from clarity.storage import database, keys, tables
-from serving import examples, records
-from serving.records import Batch, History, Predicted, Reviewed, ScanDetail, Scans, Worklist
+from serving import examples
+from serving.records import Batch, Predicted, Record
+from serving.reviewed import Reviewed, ReviewRequest
+from serving.scanned import ScanDetail, Scans
 from serving.schemas import Problem
+from serving.visits import History
+from serving.waiting import Worklist
 from tests import tiny
 from tests.serving.clinic import Place, bundle_path, get, place, send, variables
 from tests.serving.live import Live, serving
@@ -491,12 +495,12 @@ def test_the_worklist_has_the_order_of_the_report_its_filters_and_a_cursor(live:
         (ScanDetail, examples.SCAN_DETAIL),
         (Scans, examples.SCANS),
         (History, examples.HISTORY),
-        (records.ReviewRequest, examples.REVIEW),
+        (ReviewRequest, examples.REVIEW),
         (Reviewed, examples.REVIEWED),
         (Worklist, examples.WORKLIST),
     ],
 )
-def test_every_example_is_what_its_schema_says(schema: type[records.Record], example: examples.Example) -> None:
+def test_every_example_is_what_its_schema_says(schema: type[Record], example: examples.Example) -> None:
     json.dumps(example)
     assert schema.model_validate(example).model_dump(mode="json", exclude_none=True).keys() <= example.keys()
 
