@@ -179,7 +179,7 @@ def test_what_cannot_be_read_is_refused_and_nothing_of_it_is_stored(live: Live, 
     assert clinic.everything() == before
 
 
-def test_nobody_and_who_was_erased_and_another_patients_photograph_are_told_apart(live: Live, clinic: Place) -> None:
+def test_nobody_who_was_erased_and_another_patient_eye_or_visit_are_told_apart(live: Live, clinic: Place) -> None:
     data, owner = eye(), clinic.patient()
     kept(send(live, data, owner, eye="left"))
     before = clinic.everything()
@@ -187,7 +187,8 @@ def test_nobody_and_who_was_erased_and_another_patients_photograph_are_told_apar
     refused(send(live, eye(), clinic.patient(erased_at="2026-01-01")), 410, "erased")
     problem = refused(send(live, data, clinic.patient()), 409, "another_patients")
     assert str(owner) not in problem.detail
-    refused(send(live, data, owner, eye="right"), 409, "another_patients")
+    refused(send(live, data, owner, eye="right"), 409, "another_eye")
+    refused(send(live, data, owner, visit="another"), 409, "another_visit")
     after = clinic.everything()
     assert after == before | {"patients": before["patients"] + 2}
 
