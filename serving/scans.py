@@ -103,7 +103,7 @@ def _review(site: Site, sha: str, said: ReviewRequest, caller: Caller, key: str 
     with database.session(site.engine) as session:
         known.scan(session, sha)
         done = key is not None and idempotency.remember(
-            session, key_id=caller.key_id, key=key, request=request, record=sha
+            session, key_id=caller.key_id, key=key, request=request, record=sha, lifetime=site.idempotency
         )
         if not done:
             decision = Review(sha, said.decision, reviewer, said.grade, said.comment)

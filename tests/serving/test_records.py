@@ -6,13 +6,14 @@ import json
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
-from sqlalchemy import select
+from sqlalchemy import func, select, update
 
 from clarity.settings import Settings
 from clarity.storage import database, keys, tables
@@ -40,7 +41,9 @@ def clinic(stack: Settings, _template: str) -> Iterator[Place]:
 @pytest.fixture(scope="module")
 def live(clinic: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     home = tmp_path_factory.mktemp("first")
-    (home / "more.yaml").write_text(f"serving:\n  max_images: {MAX_IMAGES}\n  url_expires_s: 60\n")
+    (home / "more.yaml").write_text(
+        f"serving:\n  max_images: {MAX_IMAGES}\n  url_expires_s: 60\n  idempotency_s: 3600\n"
+    )
     path = str(bundle_path(home / "bundle", 0))
     with serving(
         home / "serve", "--bundle", path, configuration=[home / "more.yaml"], **variables(clinic.settings)
@@ -266,6 +269,25 @@ def test_another_request_under_the_same_key_is_refused(live: Live, clinic: Place
     assert clinic.everything() == before
     refused(send(live, data, uid, key="two words"), 422, "invalid_parameter")
     refused(send(live, data, uid, key="x" * 256), 422, "invalid_parameter")
+
+
+def test_a_key_is_remembered_for_as_long_as_is_configured(live: Live, clinic: Place) -> None:
+    uid, first, second = clinic.patient(), eye(), eye()
+    scan = f"/scans/{keys.sha256(first)}/review"
+    header = {"headers": {"Idempotency-Key": "k5-review"}}
+
+    def age(minutes: int) -> None:
+        with database.session(clinic.engine) as session:
+            session.execute(update(tables.Answered).values(at=func.now() - timedelta(minutes=minutes)))
+
+    kept(send(live, first, uid, eye="left", key="k5"))
+    post(live, scan, json={"decision": "agree"}, **header).raise_for_status()
+    age(minutes=55)
+    refused(send(live, second, uid, eye="left", key="k5"), 409, "idempotency_conflict")
+    refused(post(live, scan, json={"decision": "ungradable"}, **header), 409, "idempotency_conflict")
+    age(minutes=65)
+    kept(send(live, second, uid, eye="left", key="k5"))
+    post(live, scan, json={"decision": "ungradable"}, **header).raise_for_status()
 
 
 def test_a_request_sent_twice_at_once_under_one_key_has_one_answer(live: Live, clinic: Place) -> None:
