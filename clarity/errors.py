@@ -102,6 +102,18 @@ class InboxConflict(InboxError):
     """Two say different things of one photograph: a person has to decide."""
 
 
+class AnotherPatient(InboxConflict):
+    """The photograph is another patient's: a person has to decide."""
+
+
+class AnotherEye(InboxConflict):
+    """The photograph is known as the other eye's, or its own tags say so: a person has to decide."""
+
+
+class AnotherVisit(InboxConflict):
+    """The photograph is known from another visit: a person has to decide."""
+
+
 class InboxRefused(InboxError):
     """An object of the inbox is no photograph, or not the one announced: too large, cut short, another file."""
 

@@ -156,6 +156,7 @@ class ServingParams(Section):
     max_waiting: int = Field(ge=1)
     follow_s: float = Field(gt=0)
     url_expires_s: int = Field(ge=1, le=604800)
+    idempotency_s: int = Field(ge=60, le=2592000)
     page_size: int = Field(ge=1, le=1000)
     rate_per_minute: int = Field(ge=1)
     erasure: Literal["pseudonymise", "remove"]

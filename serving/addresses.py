@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from clarity.storage.history import PastScan
-from serving.records import PredictionAnswer, ScanAnswer
+from serving.scanned import PredictionAnswer, ScanAnswer
 from serving.site import Site
 
 

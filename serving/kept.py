@@ -87,7 +87,11 @@ class Keeper:
         with database.session(self.site.engine) as session:
             if self.once is not None:
                 earlier = idempotency.recall(
-                    session, key_id=self.once.key_id, key=self.once.key, request=self.once.request
+                    session,
+                    key_id=self.once.key_id,
+                    key=self.once.key,
+                    request=self.once.request,
+                    lifetime=self.site.idempotency,
                 )
                 if earlier is not None:
                     raise _Earlier(earlier)
@@ -160,6 +164,7 @@ class Keeper:
                 key=self.once.key,
                 request=self.once.request,
                 record=Memory.of(answered),
+                lifetime=self.site.idempotency,
             )
             if earlier is not None:
                 raise _Earlier(earlier)

@@ -13,8 +13,9 @@ Key = Annotated[
         min_length=1,
         max_length=255,
         pattern=r"^[\x21-\x7e]+$",
-        description="Yours, of printable characters: the same request again under it is done once, for a day. "
-        "Without a patient nothing is stored, and nothing remembered.",
+        description="Yours, of printable characters: the same request again under it is done once, for "
+        "`serving.idempotency_s`, a day unless configured otherwise. Without a patient nothing is stored, and nothing "
+        "remembered.",
         examples=["7b1e7f0c-upload-1"],
     ),
 ]

@@ -39,7 +39,7 @@ def router(site: Site) -> APIRouter:
         note(request, "patients")
         given, patients = said.said(), register()
         external_id = given.pop("external_id", None)
-        remember = _remember(patients, caller, key, said) if key is not None else None
+        remember = _remember(site, patients, caller, key, said) if key is not None else None
         made = patients.create(given, external_id, remember=remember)
         note(request, f"patient {made.uid}")
         response.headers["Location"] = f"/v1/patients/{made.uid}"
@@ -91,12 +91,17 @@ def _register(site: Site) -> Register:
     return Register.of(site.engine, site.settings)
 
 
-def _remember(patients: Register, caller: Caller, key: str, said: PatientRequest) -> Remember:
+def _remember(site: Site, patients: Register, caller: Caller, key: str, said: PatientRequest) -> Remember:
     request = patients.index.digest(said.model_dump_json(exclude_unset=True).encode())
 
     def remember(session: Session, record: str) -> str | None:
         return idempotency.remember(
-            session, key_id=caller.key_id, key=key, request=b"patients" + request, record=record
+            session,
+            key_id=caller.key_id,
+            key=key,
+            request=b"patients" + request,
+            record=record,
+            lifetime=site.idempotency,
         )
 
     return remember

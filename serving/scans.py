@@ -17,18 +17,11 @@ from clarity.storage.reviews import Review
 from serving import addresses, pages
 from serving.access import Caller, note, requires
 from serving.keyed import Key, refusals
-from serving.records import (
-    History,
-    OutcomeAnswer,
-    ReviewAnswer,
-    Reviewed,
-    ReviewRequest,
-    ScanDetail,
-    Scans,
-    Sha,
-    VisitAnswer,
-)
+from serving.records import OutcomeAnswer, Sha
+from serving.reviewed import ReviewAnswer, Reviewed, ReviewRequest
+from serving.scanned import ScanDetail, Scans
 from serving.site import Site
+from serving.visits import History, VisitAnswer
 
 _READER = re.compile(r"[\w.@+-]{1,128}")
 Reader = Annotated[Caller, Depends(requires("read"))]
@@ -110,7 +103,7 @@ def _review(site: Site, sha: str, said: ReviewRequest, caller: Caller, key: str 
     with database.session(site.engine) as session:
         known.scan(session, sha)
         done = key is not None and idempotency.remember(
-            session, key_id=caller.key_id, key=key, request=request, record=sha
+            session, key_id=caller.key_id, key=key, request=request, record=sha, lifetime=site.idempotency
         )
         if not done:
             decision = Review(sha, said.decision, reviewer, said.grade, said.comment)

@@ -1,6 +1,7 @@
 """What a route needs of this process: settings, numbers, and connections made at first use, never before a fork."""
 
 import os
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from clarity.params import Params
@@ -44,6 +45,11 @@ class Site:
             self.settings.need("s3_secret_access_key")
             self._objects = Objects(self.settings)
         return self._objects
+
+    @property
+    def idempotency(self) -> timedelta:
+        """How long a request is remembered under its key."""
+        return timedelta(seconds=self.params.serving.idempotency_s)
 
     @property
     def policy(self) -> "Policy":

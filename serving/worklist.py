@@ -13,8 +13,9 @@ from clarity.storage.worklist import Cursor, Filters
 from serving import pages
 from serving.access import Caller, note, requires
 from serving.keyed import refusals
-from serving.records import Result, Worklist, WorklistEntry
+from serving.records import Result
 from serving.site import Site
+from serving.waiting import Worklist, WorklistEntry
 
 Reader = Annotated[Caller, Depends(requires("read"))]
 

@@ -1,5 +1,8 @@
 """A network of the real interface that exports in seconds, and bundles of it: for tests of plumbing."""
 
+import hashlib
+import json
+import shutil
 import struct
 import zlib
 from pathlib import Path
@@ -80,6 +83,21 @@ def write_bundle(
     parity = measure(network, folder / "graph", SIZE, precisions)
     given = facts(**changes)
     return canaries.write(folder / "bundle", graph=folder / "graph", facts=given, parity=parity, count=CANARIES)
+
+
+def broken(sound: bundle.Bundle, folder: Path, how: str) -> bundle.Bundle:
+    """A bundle whose canaries come back otherwise than it says, whose network cannot be compiled."""
+    copy = shutil.copytree(sound.path, folder / how)
+    said = json.loads((copy / spec.NAME).read_text())
+    if how == "canaries":
+        for canary in said["canaries"]:
+            for expected in canary["expected"].values():
+                expected["probabilities"] = [1.0, 0.0, 0.0, 0.0, 0.0] if expected["gradable"] else []
+    else:
+        (copy / "model.xml").write_text("<net/>")
+        said["files"]["model.xml"] = hashlib.sha256(b"<net/>").hexdigest()
+    (copy / spec.NAME).write_text(json.dumps(said))
+    return bundle.Bundle.load(copy)
 
 
 def measure(

@@ -59,7 +59,7 @@ class NotFound(Refused):
 
 
 class Conflict(Refused):
-    """409: somebody else's external id or photograph, or an Idempotency-Key of another request."""
+    """409: another's external id or photograph, another eye or visit of it, an Idempotency-Key used before."""
 
 
 class Gone(Refused):

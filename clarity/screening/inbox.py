@@ -96,7 +96,7 @@ def write(session: Session, seen: Sequence[Read], run_id: str | None) -> Registe
     taken = [(f, c.sha256) for (f, c), conflict in zip(captured, conflicts, strict=True) if conflict is None]
     taken += [(f, r.sha256) for f, r, unsaid in refused if unsaid and r.sha256 in known]
     bad = [r for _, r, unsaid in refused if not (unsaid and r.sha256 in known)]
-    bad += [_contested(f, c, why) for (f, c), why in zip(captured, conflicts, strict=True) if why is not None]
+    bad += [_contested(f, c, str(why)) for (f, c), why in zip(captured, conflicts, strict=True) if why is not None]
     scans.mark_inbox(session, [(item.key, item.etag, sha) for item, sha in taken if sha])
     quarantine.settle(session, [item.key for item, _ in taken])
     quarantine.note(session, bad, run_id)

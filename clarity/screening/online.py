@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import Engine, select, tuple_
 from sqlalchemy.orm import Session
 
-from clarity.errors import ClarityError, Erased, InboxConflict, InboxError, UnknownRecord
+from clarity.errors import AnotherEye, ClarityError, Erased, InboxConflict, InboxError, UnknownRecord
 from clarity.records import Capture, Eye
 from clarity.screening import claims, score, tags
 from clarity.screening.policy import Policy
@@ -100,7 +100,7 @@ def keep(
         _check_whole(session, kept, by)
         captures = [one.capture for one in kept]
         score.write(session, captures, [one.finding for one in kept], by=by, policy=policy, run_id=None)
-    return [InboxConflict(why) if why else None for why in said]
+    return said
 
 
 def _patient(session: Session, uid: UUID, *, locked: bool = False) -> str:
@@ -133,12 +133,12 @@ def _capture(sent: Sent, sha: str, patient: str, known: Capture | None, now: dat
         told = replace(known, patient=patient, eye=sent.eye or known.eye, visit=sent.visit or known.visit)
         why = scans.conflict(told, known)
         if why is not None:
-            raise InboxConflict(why)
+            raise why
         return known
     own = tags.of(sent.data)
     eye, taken = _eye(own.get("eye", "")), _taken(own.get("captured_at", ""), now)
     if sent.eye and eye and sent.eye != eye:
-        raise InboxConflict(f"photograph {sha[:12]}…: said to be the {sent.eye} eye, and its DICOM tags say {eye}")
+        raise AnotherEye(f"photograph {sha[:12]}…: said to be the {sent.eye} eye, and its DICOM tags say {eye}")
     return Capture(
         sha,
         keys.capture_key(sha, keys.kind(sent.data)[0]),

@@ -14,20 +14,19 @@ from sqlalchemy.orm import Session
 from clarity.errors import IdempotencyConflict
 from clarity.storage.tables import Answered
 
-DAY = timedelta(days=1)
 _CLEANED = 100
 """Old rows that one request takes away, at most: many more than the one that it adds."""
 
 
 def remember(
-    session: Session, *, key_id: str, key: str, request: bytes, record: str, lifetime: timedelta = DAY
+    session: Session, *, key_id: str, key: str, request: bytes, record: str, lifetime: timedelta
 ) -> str | None:
     """None where this request is new: it now stands for ``record``. Else the record that it made earlier.
 
     ``key_id``: of the API key, so that callers cannot meet. ``key``: the caller's, hashed too, as a caller may have put
     anything into it, a patient's name too. ``request``: whatever tells it from another, hashed here.
-    Rows older than ``lifetime`` count as if they were not there. Raises IdempotencyConflict for another request under
-    the same key.
+    Rows older than ``lifetime``, which is ``serving.idempotency_s``, count as if they were not there. Raises
+    IdempotencyConflict for another request under the same key.
     """
     table, old = Answered, func.now() - lifetime
     told = _digest(request)
@@ -44,7 +43,7 @@ def remember(
     return None
 
 
-def recall(session: Session, *, key_id: str, key: str, request: bytes, lifetime: timedelta = DAY) -> str | None:
+def recall(session: Session, *, key_id: str, key: str, request: bytes, lifetime: timedelta) -> str | None:
     """The record that this request made earlier, None where it is new; before any work is done for it.
 
     Raises IdempotencyConflict as ``remember``.

@@ -23,6 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from clarity.errors import AnotherEye, AnotherPatient, AnotherVisit, InboxConflict
 from clarity.records import Capture, Eye
 from clarity.storage.tables import InboxObject, Patient, Prediction, Scan
 
@@ -39,8 +40,8 @@ class ScoredBy:
     fingerprint: str
 
 
-def register(session: Session, captures: Sequence[Capture], run_id: str | None = None) -> list[str | None]:
-    """Make patients and scans; for each capture None, or the sentence of a conflict with what is known of its bytes.
+def register(session: Session, captures: Sequence[Capture], run_id: str | None = None) -> list[InboxConflict | None]:
+    """Make patients and scans; for each capture None, or the conflict with what is known of its bytes.
 
     The same photograph again is the same scan. Another patient, eye or visit for a known photograph is a conflict for
     a person, and changes nothing. Two writers at once end with one row.
@@ -193,15 +194,15 @@ class Registered(Protocol):
     def visit(self) -> str: ...
 
 
-def conflict(capture: Capture, known: Registered) -> str | None:
-    """The sentence of a conflict between what is said of a photograph and whose it is; never whose that is."""
+def conflict(capture: Capture, known: Registered) -> InboxConflict | None:
+    """The conflict between what is said of a photograph and whose it is; its sentence never says whose that is."""
     said = f"photograph {capture.sha256[:12]}…"
     if known.patient != capture.patient:
-        return f"{said}: already registered for another patient, a person has to decide whose it is"
+        return AnotherPatient(f"{said}: already registered for another patient, a person has to decide whose it is")
     if known.eye != capture.eye:
-        return f"{said}: already registered as the {known.eye} eye, now said to be the {capture.eye} eye"
+        return AnotherEye(f"{said}: already registered as the {known.eye} eye, now said to be the {capture.eye} eye")
     if known.visit != capture.visit:
-        return f"{said}: already registered for visit {known.visit}, now said to be of {capture.visit}"
+        return AnotherVisit(f"{said}: already registered for visit {known.visit}, now said to be of {capture.visit}")
     return None
 
 

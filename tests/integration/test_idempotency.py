@@ -14,6 +14,8 @@ from clarity.settings import Settings
 from clarity.storage import database, idempotency
 from clarity.storage.tables import Answered
 
+DAY = timedelta(days=1)
+
 
 @pytest.fixture
 def engine(settings: Settings) -> Iterator[Engine]:
@@ -26,7 +28,7 @@ def remember(
     engine: Engine, record: str, *, key: str = "k1", request: bytes = b"one", key_id: str = "app"
 ) -> str | None:
     with database.session(engine) as session:
-        return idempotency.remember(session, key_id=key_id, key=key, request=request, record=record)
+        return idempotency.remember(session, key_id=key_id, key=key, request=request, record=record, lifetime=DAY)
 
 
 def rows(engine: Engine) -> int:
@@ -60,7 +62,7 @@ def test_keys_of_other_callers_never_meet(engine: Engine) -> None:
 
 def test_a_request_whose_effect_failed_is_as_if_it_had_not_been(engine: Engine) -> None:
     with pytest.raises(ZeroDivisionError), database.session(engine) as session:
-        idempotency.remember(session, key_id="app", key="k1", request=b"one", record="lost")
+        idempotency.remember(session, key_id="app", key="k1", request=b"one", record="lost", lifetime=DAY)
         _ = 1 / 0
     assert remember(engine, "first") is None
 
@@ -68,7 +70,7 @@ def test_a_request_whose_effect_failed_is_as_if_it_had_not_been(engine: Engine) 
 def test_it_is_looked_up_before_any_work_without_leaving_a_row(engine: Engine) -> None:
     def recall(request: bytes) -> str | None:
         with database.session(engine) as session:
-            return idempotency.recall(session, key_id="app", key="k1", request=request)
+            return idempotency.recall(session, key_id="app", key="k1", request=request, lifetime=DAY)
 
     assert recall(b"one") is None and rows(engine) == 0
     remember(engine, "first")
@@ -82,7 +84,7 @@ def test_of_two_at_once_the_second_waits_and_ends_with_the_record_of_the_first(e
 
     def slowly() -> str | None:
         with database.session(engine) as session:
-            found = idempotency.remember(session, key_id="app", key="k1", request=b"one", record="slow")
+            found = idempotency.remember(session, key_id="app", key="k1", request=b"one", record="slow", lifetime=DAY)
             written.set()
             time.sleep(0.3)
             return found
@@ -108,7 +110,7 @@ def test_of_many_at_once_one_makes_the_record_and_all_end_with_it(engine: Engine
     assert {earlier for _, earlier in found if earlier} == {made[0]}
 
 
-def test_a_row_older_than_a_day_is_as_if_it_were_not_there(engine: Engine) -> None:
+def test_a_row_that_has_outlived_itself_is_as_if_it_were_not_there(engine: Engine) -> None:
     remember(engine, "first")
     age(engine, timedelta(hours=23))
     assert remember(engine, "second") == "first"

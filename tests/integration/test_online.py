@@ -12,7 +12,15 @@ import pytest
 from PIL import Image as Pillow
 from sqlalchemy import func, select, update
 
-from clarity.errors import Erased, InboxConflict, StorageUnavailable, UnknownRecord
+from clarity.errors import (
+    AnotherEye,
+    AnotherPatient,
+    AnotherVisit,
+    Erased,
+    InboxConflict,
+    StorageUnavailable,
+    UnknownRecord,
+)
 from clarity.inference import heatmap
 from clarity.inference.grader import Graded, Grader
 from clarity.records import Capture, Eye
@@ -142,7 +150,7 @@ def test_a_photograph_of_another_patient_is_a_conflict_that_does_not_say_whose_i
     keep(night, patient(night, "Erika"), Sent(EYES[0], Eye.LEFT))
     before = everything(night)
     (refused,) = admit(night, patient(night, "P2"), Sent(EYES[0], Eye.LEFT))
-    assert isinstance(refused, InboxConflict) and "Erika" not in str(refused)
+    assert isinstance(refused, AnotherPatient) and "Erika" not in str(refused)
     assert everything(night)[1:] == before[1:]
 
 
@@ -160,12 +168,16 @@ def test_two_patients_for_one_photograph_at_once_end_with_one_owner(night: Night
     assert conflicts.count(None) == 1 and night.count(tables.Scan) == 1 and night.count(tables.Outcome) == 1
 
 
-@pytest.mark.parametrize("said", [Sent(EYES[0], Eye.RIGHT), Sent(EYES[0], Eye.LEFT, "v2")])
-def test_another_eye_or_visit_of_a_known_photograph_is_a_conflict(night: Night, said: Sent) -> None:
+@pytest.mark.parametrize(
+    ("said", "kind"), [(Sent(EYES[0], Eye.RIGHT), AnotherEye), (Sent(EYES[0], Eye.LEFT, "v2"), AnotherVisit)]
+)
+def test_another_eye_or_visit_of_a_known_photograph_is_a_conflict(
+    night: Night, said: Sent, kind: type[InboxConflict]
+) -> None:
     uid = patient(night)
     keep(night, uid, Sent(EYES[0], Eye.LEFT, "v1"))
     (refused,) = admit(night, uid, said)
-    assert isinstance(refused, InboxConflict) and "already registered" in str(refused)
+    assert type(refused) is kind and "already registered" in str(refused)
 
 
 def test_one_photograph_twice_in_a_request_costs_only_the_one_that_contradicts(night: Night) -> None:

@@ -5,7 +5,7 @@ import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -71,7 +71,9 @@ def count(engine: Engine, table: type[tables.Base]) -> int:
 
 def remember(request: bytes, key: str = "k1") -> Remember:
     def told(session: Session, record: str) -> str | None:
-        return idempotency.remember(session, key_id="app", key=key, request=request, record=record)
+        return idempotency.remember(
+            session, key_id="app", key=key, request=request, record=record, lifetime=timedelta(days=1)
+        )
 
     return told
 

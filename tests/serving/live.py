@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -46,8 +47,12 @@ class Live:
         return [root, *root.children(recursive=True)]
 
     def worker(self) -> psutil.Process:
-        """The inference worker: the one that has OpenVINO loaded."""
-        return next(one for one in self.processes() if any("openvino" in m.path for m in one.memory_maps()))
+        """The inference worker of a service with one."""
+        return self.workers()[0]
+
+    def workers(self) -> list[psutil.Process]:
+        """The inference workers: those that have OpenVINO loaded."""
+        return [one for one in self.processes() if _has_openvino(one)]
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
@@ -85,6 +90,13 @@ def serving(
             process.wait(STOP_S)
 
 
+def run_folder(live: Live) -> Path:
+    """Through which the service's processes work together."""
+    parents = (Path("/dev/shm"), Path(tempfile.gettempdir()))
+    (found,) = (one for parent in parents for one in parent.glob(f"clarity-serve-{live.process.pid}-*"))
+    return found
+
+
 def until(holds: Callable[[], bool], within_s: float = 20) -> None:
     """Wait for something to happen."""
     end = time.monotonic() + within_s
@@ -96,6 +108,13 @@ def until(holds: Callable[[], bool], within_s: float = 20) -> None:
 def gone(processes: Sequence[psutil.Process], within_s: float = STOP_S) -> bool:
     _, alive = psutil.wait_procs(processes, timeout=within_s)
     return not [one for one in alive if one.status() != psutil.STATUS_ZOMBIE]
+
+
+def _has_openvino(process: psutil.Process) -> bool:
+    try:
+        return any("openvino" in found.path for found in process.memory_maps())
+    except psutil.NoSuchProcess:  # it has just ended
+        return False
 
 
 def _wait(live: Live) -> str:

@@ -3,7 +3,6 @@
 import re
 import signal
 import socket
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ import pytest
 
 from clarity.inference.bundle import Bundle
 from tests import tiny
-from tests.serving.live import Live, serving, until
+from tests.serving.live import Live, run_folder, serving, until
 
 EYE = tiny.jpeg(tiny.eye())
 LIMIT = 6
@@ -166,6 +165,4 @@ def test_a_stop_answers_all_that_was_taken(bundle: Bundle, tmp_path: Path) -> No
 
 def _jobs(live: Live) -> list[Path]:
     """The files of the jobs that are under way."""
-    parents = (Path("/dev/shm"), Path(tempfile.gettempdir()))
-    (jobs,) = (jobs for parent in parents for jobs in parent.glob(f"clarity-serve-{live.process.pid}-*/jobs"))
-    return list(jobs.iterdir())
+    return list((run_folder(live) / "jobs").iterdir())

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from uuid import UUID
 
 import httpx
@@ -14,9 +15,11 @@ import pytest
 from sqlalchemy import select
 
 from clarity import stack as local
+from clarity.access import keys
 from clarity.settings import Settings
 from clarity.storage import database, tables
 from clarity.storage.objects import Objects
+from serving.keyring import STALE_S
 from tests import tiny
 from tests.conftest import PROJECT, STACK_VARIABLES
 from tests.integration.test_stack import SMALL, kill, pids
@@ -168,3 +171,26 @@ def test_without_a_patient_neither_is_missed(live: Live, settings: Settings) -> 
         assert answer.status_code == 200 and answer.json()["stored"] is None
     finally:
         local.up(settings, parts=SMALL)
+
+
+def test_a_key_opens_the_service_again_after_postgresql_was_stopped_and_started(
+    place: Place, settings: Settings, tmp_path: Path
+) -> None:
+    path = str(bundle_path(tmp_path / "bundle", 0))
+    secret = keys.make(place.engine, "camera", ["read"], rate_per_minute=6000, expires_at=None)[1]
+
+    def asked(live: Live, key: str = secret) -> tuple[int, str]:
+        with live.client as client:
+            answer = client.get("/v1/worklist", headers={"X-API-Key": key})
+        return answer.status_code, answer.json().get("code", "")
+
+    with serving(tmp_path / "serve", "--bundle", path, open_=False, **variables(settings)) as live:
+        assert asked(live) == (200, "")
+        try:
+            local.down(settings, parts=("postgres",))
+            time.sleep(STALE_S)  # the service has forgotten the key, and cannot ask for it
+            assert asked(live) == (503, "storage_unavailable"), "not 401: nobody says that the key is wrong"
+        finally:
+            local.up(settings, parts=SMALL)
+        until(lambda: asked(live) == (200, ""), 15, "the key did not open again")
+        assert asked(live, secret[:-1] + "x")[0] == 401

@@ -354,6 +354,12 @@ def test_no_log_of_the_service_or_of_a_part_of_the_stack_has_any_of_them(run: Ru
     assert [(log.name, line) for log in logs for line in log.read_bytes().splitlines() if traces(line)] == []
 
 
+def test_the_log_has_a_search_by_its_path_and_nothing_of_what_was_searched(run: Run) -> None:
+    logged = [line for line in run.live.log.read_text().splitlines() if "GET /v1/patients/ " in line]
+    assert [line for line in logged if " 200 " in line]
+    assert [line for line in logged if not re.search(r"GET /v1/patients/ \d{3} \d+ ms id=[0-9a-f]{32}$", line)] == []
+
+
 def test_nothing_crashed(run: Run) -> None:
     assert not [one for one in run.errors if one.startswith("500")]
     assert "crashed" not in run.live.log.read_text() and "Traceback" not in run.live.log.read_text()

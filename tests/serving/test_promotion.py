@@ -1,8 +1,5 @@
 """A champion that changes while photographs are graded: nobody notices, and one that fails never serves."""
 
-import hashlib
-import json
-import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -118,21 +115,6 @@ class Callers:
         return bool(self.answers) and self.answers[-1].json().get("model_version") == version
 
 
-def broken(bundle: Bundle, folder: Path, how: str) -> Bundle:
-    """A bundle whose canaries come back otherwise than it says, whose network cannot be compiled."""
-    copy = shutil.copytree(bundle.path, folder / how)
-    spec = json.loads((copy / specs.NAME).read_text())
-    if how == "canaries":
-        for canary in spec["canaries"]:
-            for expected in canary["expected"].values():
-                expected["probabilities"] = [1.0, 0.0, 0.0, 0.0, 0.0] if expected["gradable"] else []
-    else:
-        (copy / "model.xml").write_text("<net/>")
-        spec["files"]["model.xml"] = hashlib.sha256(b"<net/>").hexdigest()
-    (copy / specs.NAME).write_text(json.dumps(spec))
-    return Bundle.load(copy)
-
-
 def test_promotions_and_a_rollback_reach_the_service_and_no_caller_notices(
     champions: Champions, bundles: list[Bundle], tmp_path: Path
 ) -> None:
@@ -161,7 +143,7 @@ def test_a_champion_that_fails_is_refused_and_the_old_one_serves_on(
     champions: Champions, bundles: list[Bundle], tmp_path: Path, how: str
 ) -> None:
     good = champions.register(bundles[0])
-    bad = champions.register(broken(bundles[1], tmp_path, how))
+    bad = champions.register(tiny.broken(bundles[1], tmp_path, how))
     champions.promote(good)
     with champions.serving(tmp_path / "home") as live, Callers(live) as callers:
         until(lambda: callers.served(good.version))

@@ -6,19 +6,24 @@ import json
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
-from sqlalchemy import select
+from sqlalchemy import func, select, update
 
 from clarity.settings import Settings
 from clarity.storage import database, keys, tables
-from serving import examples, records
-from serving.records import Batch, History, Predicted, Reviewed, ScanDetail, Scans, Worklist
+from serving import examples
+from serving.records import Batch, Predicted, Record
+from serving.reviewed import Reviewed, ReviewRequest
+from serving.scanned import ScanDetail, Scans
 from serving.schemas import Problem
+from serving.visits import History
+from serving.waiting import Worklist
 from tests import tiny
 from tests.serving.clinic import Place, bundle_path, get, place, send, variables
 from tests.serving.live import Live, serving
@@ -36,7 +41,9 @@ def clinic(stack: Settings, _template: str) -> Iterator[Place]:
 @pytest.fixture(scope="module")
 def live(clinic: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     home = tmp_path_factory.mktemp("first")
-    (home / "more.yaml").write_text(f"serving:\n  max_images: {MAX_IMAGES}\n  url_expires_s: 60\n")
+    (home / "more.yaml").write_text(
+        f"serving:\n  max_images: {MAX_IMAGES}\n  url_expires_s: 60\n  idempotency_s: 3600\n"
+    )
     path = str(bundle_path(home / "bundle", 0))
     with serving(
         home / "serve", "--bundle", path, configuration=[home / "more.yaml"], **variables(clinic.settings)
@@ -175,7 +182,7 @@ def test_what_cannot_be_read_is_refused_and_nothing_of_it_is_stored(live: Live, 
     assert clinic.everything() == before
 
 
-def test_nobody_and_who_was_erased_and_another_patients_photograph_are_told_apart(live: Live, clinic: Place) -> None:
+def test_nobody_who_was_erased_and_another_patient_eye_or_visit_are_told_apart(live: Live, clinic: Place) -> None:
     data, owner = eye(), clinic.patient()
     kept(send(live, data, owner, eye="left"))
     before = clinic.everything()
@@ -183,7 +190,8 @@ def test_nobody_and_who_was_erased_and_another_patients_photograph_are_told_apar
     refused(send(live, eye(), clinic.patient(erased_at="2026-01-01")), 410, "erased")
     problem = refused(send(live, data, clinic.patient()), 409, "another_patients")
     assert str(owner) not in problem.detail
-    refused(send(live, data, owner, eye="right"), 409, "another_patients")
+    refused(send(live, data, owner, eye="right"), 409, "another_eye")
+    refused(send(live, data, owner, visit="another"), 409, "another_visit")
     after = clinic.everything()
     assert after == before | {"patients": before["patients"] + 2}
 
@@ -261,6 +269,25 @@ def test_another_request_under_the_same_key_is_refused(live: Live, clinic: Place
     assert clinic.everything() == before
     refused(send(live, data, uid, key="two words"), 422, "invalid_parameter")
     refused(send(live, data, uid, key="x" * 256), 422, "invalid_parameter")
+
+
+def test_a_key_is_remembered_for_as_long_as_is_configured(live: Live, clinic: Place) -> None:
+    uid, first, second = clinic.patient(), eye(), eye()
+    scan = f"/scans/{keys.sha256(first)}/review"
+    header = {"headers": {"Idempotency-Key": "k5-review"}}
+
+    def age(minutes: int) -> None:
+        with database.session(clinic.engine) as session:
+            session.execute(update(tables.Answered).values(at=func.now() - timedelta(minutes=minutes)))
+
+    kept(send(live, first, uid, eye="left", key="k5"))
+    post(live, scan, json={"decision": "agree"}, **header).raise_for_status()
+    age(minutes=55)
+    refused(send(live, second, uid, eye="left", key="k5"), 409, "idempotency_conflict")
+    refused(post(live, scan, json={"decision": "ungradable"}, **header), 409, "idempotency_conflict")
+    age(minutes=65)
+    kept(send(live, second, uid, eye="left", key="k5"))
+    post(live, scan, json={"decision": "ungradable"}, **header).raise_for_status()
 
 
 def test_a_request_sent_twice_at_once_under_one_key_has_one_answer(live: Live, clinic: Place) -> None:
@@ -491,12 +518,12 @@ def test_the_worklist_has_the_order_of_the_report_its_filters_and_a_cursor(live:
         (ScanDetail, examples.SCAN_DETAIL),
         (Scans, examples.SCANS),
         (History, examples.HISTORY),
-        (records.ReviewRequest, examples.REVIEW),
+        (ReviewRequest, examples.REVIEW),
         (Reviewed, examples.REVIEWED),
         (Worklist, examples.WORKLIST),
     ],
 )
-def test_every_example_is_what_its_schema_says(schema: type[records.Record], example: examples.Example) -> None:
+def test_every_example_is_what_its_schema_says(schema: type[Record], example: examples.Example) -> None:
     json.dumps(example)
     assert schema.model_validate(example).model_dump(mode="json", exclude_none=True).keys() <= example.keys()
 

@@ -21,7 +21,7 @@ KINDS = sorted({*NAMED, *OWN}, key=lambda kind: kind.__name__)
 CALLERS = [
     errors.UnreadableImage, errors.ImageTooLarge, errors.NotFundus, errors.Ungradable, errors.UnknownRecord,
     errors.PatientError, errors.Erased, errors.AccessRefused, errors.ScopeMissing, errors.TooManyRequests,
-    errors.IdempotencyConflict, errors.InboxConflict, errors.ReviewError,
+    errors.IdempotencyConflict, errors.AnotherPatient, errors.AnotherEye, errors.AnotherVisit, errors.ReviewError,
 ]  # fmt: skip
 BEHIND = [errors.StorageError, errors.StorageUnavailable, errors.NoChampion, errors.BundleError, errors.SealError,
           errors.SettingsError, errors.ParameterError, errors.InferenceError]  # fmt: skip
