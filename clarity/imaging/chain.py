@@ -43,7 +43,7 @@ def _finish(view: View, found: Field | None, imaging: ImagingParams, quality_par
     view = coarsened(view, coarsest(area.side, _least(imaging)))
     verdict = quality.assess(view, found, area, quality_params)
     image = fundus.crop(view, area, imaging.size)
-    mask = fundus.inside(field, area, imaging.size) if found else None
+    mask = fundus.inside(imaging.size) if found else None
     image = image if mask is None else fundus.only(image, mask)
     image = fundus.equalise(image, clip_limit=imaging.clahe_clip_limit, tiles=imaging.clahe_tiles)
     image = image if mask is None else fundus.only(image, mask)

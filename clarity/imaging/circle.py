@@ -13,7 +13,7 @@ _CHANCE = np.random.default_rng(1981).random((_TRIALS, 3))
 """Drawn once: the same points always give the same circle."""
 
 Points = NDArray[np.float64]
-"""(N, 2) x, y."""
+"""(2, N): x and y, each in one piece."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,48 +33,48 @@ def fit(points: Points, *, least: float, most: float, tolerance: float) -> Circl
     Triples of points propose circles (RANSAC, Fischler and Bolles 1981, with the same draws for all), least squares
     over the points on the best one settles it (Kasa 1976).
     """
-    if len(points) < 12:
+    count = points.shape[1]
+    if count < 12:
         return None
-    proposals = _through(_triples(points))
-    sound = np.isfinite(proposals).all(axis=1) & (proposals[:, 2] >= least) & (proposals[:, 2] <= most)
-    proposals = proposals[sound]
-    if not len(proposals):
+    proposals = _through(*points[:, (_CHANCE * count).astype(np.intp)])
+    sound = np.isfinite(proposals).all(axis=0) & (proposals[2] >= least) & (proposals[2] <= most)
+    proposals = proposals.compress(sound, axis=1)
+    if not proposals.size:
         return None
-    votes = _near(points[:: 1 + len(points) // _VOTERS], proposals, tolerance).sum(axis=1)
-    best = proposals[int(votes.argmax())]
-    near = _near(points, best[None], tolerance)[0]
+    votes = _near(points[:, :: 1 + count // _VOTERS], proposals[:, :, None], tolerance).sum(axis=1)
+    best = proposals[:, int(votes.argmax())]
+    near = _near(points, best, tolerance)
     for _ in range(_REFINEMENTS):
-        if near.sum() < 12:
+        if np.count_nonzero(near) < 12:
             return None
-        before, best = near, _least_squares(points[near])
-        near = _near(points, best[None], tolerance)[0]
+        before, best = near, _least_squares(points.compress(near, axis=1))
+        near = _near(points, best, tolerance)
         if np.array_equal(near, before):
             break
     if not np.isfinite(best).all() or not least <= best[2] <= most:
         return None
-    return Circle(float(best[0]), float(best[1]), float(best[2]), float(near.mean()))
+    return Circle(float(best[0]), float(best[1]), float(best[2]), np.count_nonzero(near) / count)
 
 
-def _triples(points: Points) -> NDArray[np.float64]:
-    return points[(_CHANCE * len(points)).astype(np.intp)]
-
-
-def _through(triples: NDArray[np.float64]) -> NDArray[np.float64]:
-    a, b, c = triples[:, 0], triples[:, 1], triples[:, 2]
-    ab, ac = b - a, c - a
-    cross = 2 * (ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0])
-    bb, cc = (ab**2).sum(axis=1), (ac**2).sum(axis=1)
+def _through(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(circles, 3) each, three points a circle, to (3, circles): x, y, radius."""
+    (ax, bx, cx), (ay, by, cy) = x.T, y.T
+    bx, by, cx, cy = bx - ax, by - ay, cx - ax, cy - ay
+    cross = 2 * (bx * cy - by * cx)
+    bb, cc = bx * bx + by * by, cx * cx + cy * cy
     with np.errstate(divide="ignore", invalid="ignore"):
-        x = (ac[:, 1] * bb - ab[:, 1] * cc) / cross
-        y = (ab[:, 0] * cc - ac[:, 0] * bb) / cross
-    return np.stack([a[:, 0] + x, a[:, 1] + y, np.hypot(x, y)], axis=1)
+        x = (cy * bb - by * cc) / cross
+        y = (bx * cc - cx * bb) / cross
+    return np.stack([ax + x, ay + y, np.hypot(x, y)])
 
 
 def _near(points: Points, circles: NDArray[np.float64], tolerance: float) -> NDArray[np.bool_]:
-    """(circles, points): which lie on which. Squares are compared: a root for each pair would cost more than all."""
-    dx = points[None, :, 0] - circles[:, None, 0]
-    dy = points[None, :, 1] - circles[:, None, 1]
-    squared, radius = dx * dx + dy * dy, circles[:, None, 2]
+    """(N,) for one circle (3,), (circles, N) for (3, circles, 1): which points lie on which.
+
+    Squares are compared: a root for each pair would cost more than all.
+    """
+    dx, dy, radius = points[0] - circles[0], points[1] - circles[1], circles[2]
+    squared = dx * dx + dy * dy
     inner, outer = np.maximum(radius - tolerance, 0.0), radius + tolerance
     near: NDArray[np.bool_] = (squared > inner * inner) & (squared < outer * outer)
     return near
@@ -82,8 +82,8 @@ def _near(points: Points, circles: NDArray[np.float64], tolerance: float) -> NDA
 
 def _least_squares(points: Points) -> NDArray[np.float64]:
     """By the normal equations of the points around their middle, where they fall into two and one."""
-    middle = points.mean(axis=0)
-    x, y = (points - middle).T
+    middle = points.mean(axis=1)
+    x, y = points - middle[:, None]
     squares = x * x + y * y
     xx, xy, yy, xs, ys = (float(value) for value in (x @ x, x @ y, y @ y, x @ squares, y @ squares))
     determinant = xx * yy - xy * xy

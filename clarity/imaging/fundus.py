@@ -3,12 +3,16 @@
 Pure functions on arrays; none changes its caller's.
 """
 
+import functools
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from clarity.imaging.view import View
 from clarity.records import Crop, Field, Image
+
+Mask = NDArray[np.uint8]
 
 _PLAIN, _SOFTENING = 2.0, 0.45
 """Where more pixels than this become one, two neighbours no longer stand for all: a blur of this deviation helps. So it
@@ -29,22 +33,28 @@ def crop(view: View, area: Crop, size: int) -> Image:
     x, y = ((edge - start) / view.factor + (ratio - 1) / 2 for edge, start in
             ((area.left, view.left), (area.top, view.top)))  # fmt: skip
     place = np.array([[ratio, 0, x], [0, ratio, y]])
-    cut: Image = cv2.warpAffine(image, place, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
-    return cut
+    # A fourth channel, for nothing: OpenCV moves four in half the time of three, to the same values.
+    four = cv2.cvtColor(image, cv2.COLOR_RGB2RGBA)
+    cut = cv2.warpAffine(four, place, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    three: Image = cv2.cvtColor(cut, cv2.COLOR_RGBA2RGB)
+    return three
 
 
-def inside(field: Field, area: Crop, size: int) -> NDArray[np.bool_]:
-    """(size, size) mask of the pixels of a cropped image that lie in the field of view."""
-    scale = area.side / size
-    x = (area.left + (np.arange(size) + 0.5) * scale - 0.5 - field.cx).astype(np.float32)
-    y = (area.top + (np.arange(size) + 0.5) * scale - 0.5 - field.cy).astype(np.float32)
-    within: NDArray[np.bool_] = (x * x)[None, :] + (y * y)[:, None] <= np.float32(field.radius) ** 2
+@functools.lru_cache(maxsize=8)
+def inside(size: int) -> Mask:
+    """(size, size), 1 where a pixel of the cropped ``square`` of a field of view lies in it: the same for every field.
+
+    It is shared: not to be written to.
+    """
+    away = (np.arange(1 - size, size, 2)) ** 2  # from the middle, in half pixels
+    within: Mask = (away[None, :] + away[:, None] <= size * size).view(np.uint8)
+    within.flags.writeable = False
     return within
 
 
-def only(image: Image, mask: NDArray[np.bool_]) -> Image:
-    """A copy that is black where ``mask`` is not."""
-    kept: Image = cv2.bitwise_and(image, image, mask=mask.view(np.uint8))
+def only(image: Image, mask: Mask) -> Image:
+    """A copy that is black where ``mask`` is 0."""
+    kept: Image = cv2.copyTo(image, mask)
     return kept
 
 

@@ -3,7 +3,7 @@
 The centre of the original's first pixel is (0, 0); its edge is at -0.5.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import cv2
 
@@ -24,6 +24,8 @@ class View:
     left: int = 0
     """Where the first pixel begins in the original: 0, or less where a pixel that is only part picture is mirrored."""
     top: int = 0
+    coarser: dict[int, "View"] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """By factor, what ``coarsened`` made of it: the circle is often searched on the very pixels that are cropped."""
 
 
 def full(image: Image) -> View:
@@ -47,6 +49,12 @@ def coarsened(view: View, factor: int) -> View:
     step = factor // view.factor
     if step <= 1:
         return view
+    if factor not in view.coarser:
+        view.coarser[factor] = _averaged(view, step)
+    return view.coarser[factor]
+
+
+def _averaged(view: View, step: int) -> View:
     width, height = (max(1, side // step) for side in view.image.shape[1::-1])
     squares = view.image[: height * step, : width * step]
     image = cv2.resize(squares, (width, height), interpolation=cv2.INTER_AREA)

@@ -1,5 +1,7 @@
 """The strip below an overlay: the colour scale, what it means, and what Clarity is not."""
 
+import functools
+
 import cv2
 import numpy as np
 
@@ -14,7 +16,12 @@ _GROUND, _INK = 24, (225, 225, 225)
 
 def with_legend(image: Image, subject: Subject) -> Image:
     """``image`` (H, W, 3) RGB with a strip below it, (H + h, W, 3); below 400 pixels the sentences are broken."""
-    width = image.shape[1]
+    return np.concatenate([image, _strip(image.shape[1], subject)])
+
+
+@functools.lru_cache(maxsize=64)
+def _strip(width: int, subject: Subject) -> Image:
+    """The same for every photograph of a width and a subject; only copied from, as drawing it takes longer."""
     lines = ["evidence, none to most:", _named(subject)]
     if width >= 400:
         lines = [f"{lines[0]} {lines[1]}", " ".join(_STATEMENT)]
@@ -29,7 +36,7 @@ def with_legend(image: Image, subject: Subject) -> Image:
     for number, text in enumerate(lines):
         at = (margin, margin + len(scale) + round((number + 0.85) * height))
         cv2.putText(strip, text, at, _FONT, size, _INK, 1, cv2.LINE_AA)
-    return np.concatenate([image, strip])
+    return strip
 
 
 def _named(subject: Subject) -> str:

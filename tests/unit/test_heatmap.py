@@ -138,6 +138,21 @@ def test_the_legend_fits_below_a_picture_of_any_size(width: int, subject: heatma
         assert (picture[width:, -3:] == picture[width, 0]).all(), "text runs to the very edge"
 
 
+def test_a_legend_that_is_drawn_over_does_not_show_on_the_next_picture() -> None:
+    first = legend.with_legend(np.zeros((224, 224, 3), np.uint8), 2)
+    untouched = first.copy()
+    first[:] = 255
+    np.testing.assert_array_equal(legend.with_legend(np.zeros((224, 224, 3), np.uint8), 2), untouched)
+    assert not np.array_equal(legend.with_legend(np.zeros((224, 224, 3), np.uint8), 3), untouched)
+
+
+def test_colours_are_opencv_s_viridis_as_rgb() -> None:
+    cam = np.random.default_rng(4).random((40, 50)).astype(np.float32)
+    levels = np.rint(cam * 255).astype(np.uint8)
+    wanted = cv2.applyColorMap(levels, cv2.COLORMAP_VIRIDIS)[:, :, ::-1]
+    np.testing.assert_array_equal(heatmap.colours(cam), wanted)
+
+
 def test_colours_grow_brighter_with_the_evidence() -> None:
     scale = heatmap.colours(np.linspace(0, 1, 256, dtype=np.float32)[None])
     light = cv2.cvtColor(scale, cv2.COLOR_RGB2LAB)[0, :, 0].astype(int)

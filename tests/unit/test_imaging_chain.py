@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from clarity.errors import NotFundus
 from clarity.imaging import find_field, fingerprint, prepare, prepare_image, to_tensor
-from clarity.imaging.fundus import equalise
-from clarity.records import Image
+from clarity.imaging.fundus import crop, equalise, inside, square
+from clarity.imaging.view import full
+from clarity.records import Field, Image
 from tests.unit.imaging_files import IMAGING, QUALITY, encode, jpeg, retina, with_exif
 
 FRAMES = st.tuples(st.integers(120, 700), st.integers(120, 700))
@@ -125,6 +126,25 @@ def test_what_lies_outside_the_field_of_view_is_black() -> None:
     prepared = prepare_image(image, IMAGING, QUALITY).image
     y, x = np.mgrid[:224, :224] - 111.5
     assert prepared[np.hypot(x, y) > 114].max() == 0
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(-50, 4000), st.floats(-50, 3000), st.floats(3, 2500), st.integers(1, 256))
+def test_the_mask_of_a_cropped_field_is_where_its_pixels_lie_in_the_circle(
+    cx: float, cy: float, radius: float, size: int
+) -> None:
+    area = square(Field(cx, cy, radius, 1.0))
+    places = (np.arange(size) + 0.5) * area.side / size - 0.5
+    away = np.hypot((area.left + places - cx)[None, :], (area.top + places - cy)[:, None])
+    np.testing.assert_array_equal(inside(size) > 0, away <= radius)
+
+
+def test_a_crop_has_the_values_of_opencv_s_warp() -> None:
+    image, area = retina(400, 300), square(Field(201.3, 148.8, 152.4, 1.0))
+    scale = area.side / 224
+    place = np.array([[scale, 0, area.left + (scale - 1) / 2], [0, scale, area.top + (scale - 1) / 2]])
+    warped = cv2.warpAffine(image, place, (224, 224), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    np.testing.assert_array_equal(crop(full(image), area, 224), warped)
 
 
 def test_the_same_bytes_are_prepared_alike_in_any_thread() -> None:
