@@ -17,6 +17,7 @@ from serving import paths, security
 from serving.errors import UnknownPath
 from serving.handlers import MEDIA_TYPE
 from serving.samples import SAMPLES
+from serving.schemas import given
 
 PAGE = "/docs"
 _ASSETS = "/docs/assets"
@@ -106,6 +107,8 @@ def _complete(operation: dict[str, Any], scope: str | None, *, open_: bool) -> N
     sample = SAMPLES.get(operation.get("operationId", ""))
     if sample is not None:
         operation["x-codeSamples"] = sample.code()
+    for parameter in operation.get("parameters", ()):
+        parameter["schema"] = given(parameter["schema"])
     answers = operation["responses"]
     told = {} if open_ else _ANYWHERE | (_OF_A_BODY if "requestBody" in operation else {})
     for status, meaning in told.items():

@@ -4,7 +4,7 @@ from datetime import date, datetime
 from typing import Annotated, Any, Self
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from clarity.patients import person
 from clarity.patients.erasure import Done
@@ -41,29 +41,28 @@ ERASED: dict[str, Any] = {
 }
 
 
-def _trimmed(value: Any) -> Any:
-    return value.rstrip() if isinstance(value, str) else value
+def _text(name: str, pattern: str) -> StringConstraints:
+    """As it may be sent: with blanks at its end, which are dropped."""
+    sent = f"{pattern.removesuffix('$')}{person.TRAILING}$"
+    return StringConstraints(min_length=1, max_length=person.LONGEST[name], pattern=sent)
 
 
-_TRIMMED = BeforeValidator(_trimmed)
-
-
-def _limits(name: str, pattern: str) -> StringConstraints:
-    return StringConstraints(min_length=1, max_length=person.LONGEST[name], pattern=pattern)
-
-
-Name = Annotated[str, _limits("name", person.NAME), _TRIMMED]
-Email = Annotated[str, _limits("email", person.EMAIL), _TRIMMED]
-Phone = Annotated[str, _limits("phone", person.PHONE), _TRIMMED]
-Medical = Annotated[str, _limits("history", person.HISTORY), _TRIMMED]
-ExternalId = Annotated[str, _limits("external_id", person.EXTERNAL_ID), _TRIMMED]
+_TRIMMED = AfterValidator(str.rstrip)
+_NOT_ERASED = Field(json_schema_extra={"not": {"pattern": f"^{person.ERASED}"}})
+Name = Annotated[str, _text("name", person.NAME), _TRIMMED]
+Email = Annotated[str, _text("email", person.EMAIL), _TRIMMED]
+Phone = Annotated[str, _text("phone", person.PHONE), _TRIMMED]
+Medical = Annotated[str, _text("history", person.HISTORY), _TRIMMED]
+ExternalId = Annotated[str, _text("external_id", person.EXTERNAL_ID), _TRIMMED, _NOT_ERASED]
 Day = Annotated[str, StringConstraints(pattern=person.BIRTH_DATE)]
 Age = Annotated[int, Field(strict=True, ge=0, le=person.OLDEST), WHOLE]
 _ONE_OF_BOTH: Any = [{"properties": {"age": {"type": "null"}}}, {"properties": {"birth_date": {"type": "null"}}}]
 
 
 class PatientRequest(BaseModel):
-    """What is said of a patient; everything may be left out. Of age and birth date one."""
+    """What is said of a patient; everything may be left out. Of age and birth date one. Blanks that end a text are
+    dropped.
+    """
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, json_schema_extra={"examples": [_SAID], "anyOf": _ONE_OF_BOTH}

@@ -15,11 +15,12 @@ from serving.asked import Asked, CaptureAsked
 from serving.kept import Keeper, once
 from serving.keyed import Key, refusals
 from serving.records import Batch, BatchItem, Predicted
-from serving.schemas import Answer
+from serving.schemas import Answer, given
 from serving.site import Site
 
 IMAGES = "images"
 _PHOTOGRAPH = {"type": "string", "format": "binary", "description": "JPEG, PNG, TIFF, BMP, WebP or DICOM."}
+_UUID = "[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
 _STATUSES = (400, 404, 409, 410, 413, 415, 422, 503)
 Sender = Annotated[Caller, Depends(requires("predict"))]
 
@@ -113,22 +114,27 @@ def _several(most: int) -> dict[str, Any]:
     return {"type": "array", "items": _PHOTOGRAPH, "minItems": 1, "maxItems": most}
 
 
-def _given(text: dict[str, Any]) -> dict[str, Any]:
-    """A field of a form: it is there or not, and never null."""
-    (kind,) = (one for one in text["anyOf"] if one.get("type") != "null")
-    return {**kind, **{name: value for name, value in text.items() if name not in ("anyOf", "default")}}
+def _text(shape: dict[str, Any]) -> dict[str, Any]:
+    """A text of a form. An empty one, as of a page's field that nobody filled in, counts as not given."""
+    told = given(shape)
+    if "enum" in told:
+        return {**told, "enum": [*told["enum"], ""]}
+    pattern = _UUID if told.pop("format", None) == "uuid" else told["pattern"].removeprefix("^").removesuffix("$")
+    return {**told, "pattern": f"^({pattern})?$"}
 
 
 def _body(field: str, files: dict[str, Any], *, raw: bool) -> dict[str, Any]:
     """The request body as the document shows it."""
     texts = Asked.model_json_schema()["properties"]
     names = ("patient", "eye", "field", "visit", "visit_type")
-    properties = {field: files, **{name: _given(texts[name]) for name in names}}
+    properties = {field: files, **{name: _text(texts[name]) for name in names}}
     if not raw:
-        example = '[{"eye": "left", "field": "macula"}, {"eye": "right"}]'
+        example = '[{"eye": "left", "field": "macula"}]'
         properties["captures"] = {
             "type": "string",
+            "maxLength": upload.LONGEST["captures"],
             "contentMediaType": "application/json",
+            "contentSchema": {"type": "array", "items": CaptureAsked.model_json_schema()},
             "description": "A JSON list, an object for each file: eye, field, visit, visit_type.",
             "examples": [example],
         }

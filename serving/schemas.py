@@ -26,6 +26,14 @@ WHOLE = BeforeValidator(_whole)
 """Of a strict integer in a request: 3.0 is one too, as JSON Schema means it; "3" and true are none."""
 
 
+def given(shape: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a parameter, or of a form's field: it is there or not, and never null."""
+    kinds = [one for one in shape.get("anyOf", ()) if one.get("type") != "null"]
+    if len(kinds) != 1:
+        return shape
+    return {**kinds[0], **{name: value for name, value in shape.items() if name not in ("anyOf", "default")}}
+
+
 class _Answer(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -20,7 +20,7 @@ _KNOWN = {*mimetypes.types_map.values(), "application/x-www-form-urlencoded"}
 _FORM_OVERHEAD = 65_536
 """Bytes that a form may add to its files."""
 _MAX_FIELDS = 16
-_LONGEST = {"captures": 32_768}
+LONGEST = {"captures": 32_768}
 """Characters of a text, where they may be more than ``_SHORT``."""
 _SHORT = 128
 
@@ -114,8 +114,8 @@ def _texts(items: Iterable[tuple[str, UploadFile | str]]) -> dict[str, str]:
             raise InvalidParameter(f"{name}: a file, not a text")
         if name in texts:
             raise InvalidParameter(f"{name}: said twice")
-        longest = _LONGEST.get(name, _SHORT)
-        if len(value) > longest or not (value.isprintable() or name in _LONGEST):
+        longest = LONGEST.get(name, _SHORT)
+        if len(value) > longest or not (value.isprintable() or name in LONGEST):
             raise InvalidParameter(f"{name}: {len(value)} characters, not at most {longest} printable ones")
         texts[name] = value
     return texts

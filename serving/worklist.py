@@ -5,9 +5,10 @@ from datetime import date
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 from starlette.requests import Request
 
+from clarity.days import DAY
 from clarity.storage import database, worklist
 from clarity.storage.worklist import Cursor, Filters
 from serving import pages
@@ -21,14 +22,14 @@ Reader = Annotated[Caller, Depends(requires("read"))]
 
 
 def _written(value: str | date) -> str | date:
-    if isinstance(value, str) and not _DAY.fullmatch(value):
+    if isinstance(value, str) and not _WRITTEN.fullmatch(value):
         raise ValueError("not a day as 2026-11-22")
     return value
 
 
-_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-Day = Annotated[date, BeforeValidator(_written)]
-"""As it is documented: pydantic would also take seconds since 1970."""
+_WRITTEN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+Day = Annotated[date, BeforeValidator(_written), Field(json_schema_extra={"not": {"pattern": "^0000"}})]
+"""As it is documented: pydantic would also take seconds since 1970. RFC 3339 has a year 0, and the calendar none."""
 
 
 def router(site: Site) -> APIRouter:
@@ -47,7 +48,7 @@ def router(site: Site) -> APIRouter:
         cursor: Annotated[
             str | None,
             Query(
-                pattern=r"^[0-9]_([0-9]{4}-[0-9]{2}-[0-9]{2}|none)_[0-9]{1,18}$",
+                pattern=rf"^[0-3]_({DAY}|none)_[0-9]{{1,18}}$",
                 description="``following`` of the page before.",
                 examples=["1_2027-05-22_812"],
             ),

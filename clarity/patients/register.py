@@ -91,6 +91,8 @@ class Register:
         Raises UnknownRecord, Erased, PatientError, PatientExists, SealError, StorageError.
         """
         said = dict(changes)
+        if said.get("external_id") is not None:
+            check_external_id(said["external_id"])
         with database.session(self._engine) as session:
             patient, who = rows.find(session, uid, locked=True)
             known = _unless_erased(self._known((patient, who)))
@@ -120,8 +122,6 @@ class Register:
             return Page(tuple(self._known(row) for row in found), following)
 
     def _rename(self, session: Session, patient_id: int, uid: UUID, external_id: str | None) -> None:
-        if external_id is not None:
-            check_external_id(external_id)
         if not rows.rename(session, patient_id, external_id or str(uid)):
             raise PatientExists("external_id: is another patient's")
 
