@@ -196,10 +196,11 @@ def test_what_began_with_a_model_ends_with_it_while_another_takes_over(
     registry.champion = "1"
     following.look()
     with following.follower.lease(PATIENCE_S) as old:
-        registry.champion = "2"
-        assert following.look().version == "2"
-        assert following.version() == "2"
-        assert old.model_version == "1" and _grades(old)
+        with following.follower.lease(PATIENCE_S):
+            registry.champion = "2"
+            assert following.look().version == "2"
+            assert following.version() == "2"
+        assert old.model_version == "1" and _grades(old), "one of its two users has gone"
     assert not _grades(old), "its last user has closed it"
     assert following.state.generation == 2
 
