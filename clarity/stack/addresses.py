@@ -5,7 +5,8 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +34,7 @@ class Credentials:
 
 
 class Home:
-    """Folders and small files below ``$CLARITY_HOME``. Made by :meth:`make`; reading needs nothing to exist."""
+    """Folders and small files below ``$CLARITY_HOME``. Made by ``make`` and ``make_secrets``; reading needs nothing to exist."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -44,18 +45,30 @@ class Home:
         self.id = hashlib.sha256(str(self.root).encode()).hexdigest()[:12]
 
     def make(self) -> None:
-        """Create the folders, and the secrets when there are none. StackError where the disk refuses."""
-        try:
+        """Create the folders. Raises StackError where the disk refuses."""
+        with self._place():
             for folder in (self.root, self.state, self.logs):
                 folder.mkdir(parents=True, exist_ok=True)
             ignore = self.root / ".gitignore"
             if not ignore.exists():
                 ignore.write_text("*\n")
+
+    def make_secrets(self) -> None:
+        """Where there are none: under the lock of the home, as of two that make them each would go on with its own.
+
+        Raises StackError where the disk refuses.
+        """
+        with self._place():
             if not self._credentials_file.exists():
                 write_private(self._credentials_file, json.dumps(vars(Credentials.generate()), indent=2) + "\n")
             if not self._identity_file.exists():
                 made = {"CLARITY_IDENTITY_KEYS": f"local:{_random_key()}", "CLARITY_SEARCH_KEY": _random_key()}
                 write_private(self._identity_file, json.dumps(made, indent=2) + "\n")
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise StackError(f"{self.root}: {error.strerror}, the stack has no place for its data") from None
 

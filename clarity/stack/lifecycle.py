@@ -52,6 +52,7 @@ def up(settings: Settings, *, parts: Sequence[str] | None = None, on_progress: P
     home = Home(settings)
     home.make()
     with _locked(home):
+        home.make_secrets()
         return _up(home, with_needs(parts), on_progress)
 
 

@@ -99,7 +99,7 @@ def save_outcomes(
         return {}
     table = tables.Outcome
     rows = [_outcome_row(visit, outcome, by, run_id) for visit, outcome in sorted(outcomes.items())]
-    statement = insert(table).values(rows)
+    statement = insert(table)  # without its rows: so it is the same, and compiled once, for every chunk
     new = statement.excluded
     same = [getattr(table, name).is_not_distinct_from(new[name]) for name in standing.REVIEWED]
     upsert = statement.on_conflict_do_update(
@@ -112,7 +112,7 @@ def save_outcomes(
         },
         where=or_(*(getattr(table, name).is_distinct_from(new[name]) for name in _COMPARED)),
     ).returning(table.patient_id, table.visit, table.result)
-    written = session.execute(upsert).tuples().all()
+    written = session.execute(upsert, rows).tuples().all()
     standing.settle(session, [(patient, visit) for patient, visit, _ in written], by)
     counts: dict[str, int] = {}
     for _, _, result in written:
