@@ -34,7 +34,7 @@ class Credentials:
 
 
 class Home:
-    """Folders and small files below ``$CLARITY_HOME``. Made by ``make`` and ``make_secrets``; reading needs nothing to exist."""
+    """Folders and small files below ``$CLARITY_HOME``: ``make`` and ``make_secrets`` make them, reading needs none."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
