@@ -7,6 +7,7 @@ needs it: its controller names the folders and ends the stack.
 of starting one: quicker while developing.
 """
 
+import logging
 import os
 import re
 import shutil
@@ -17,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 from filelock import FileLock
 from sqlalchemy import create_engine, text
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 PROJECT = Path(__file__).resolve().parents[1]
 STACK_VARIABLES = re.compile(r"^(CLARITY_|MLFLOW_|PREFECT_|AWS_)")
 _SHARED = pytest.StashKey[Path]()
+hypothesis.settings.register_profile("clarity", deadline=None)  # a busy machine is no failure
+hypothesis.settings.load_profile("clarity")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -93,6 +97,19 @@ def _environment_stays() -> Iterator[None]:
     for name in set(os.environ) - set(before):
         del os.environ[name]
     os.environ.update(before)
+
+
+@pytest.fixture
+def caplog(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """pytest's, held to Clarity's own loggers too: whoever configures Python's logging meanwhile, as Prefect does when
+    it is imported, takes pytest's handler from the root.
+    """
+    ours = logging.getLogger("clarity")
+    ours.addHandler(caplog.handler)
+    propagates, ours.propagate = ours.propagate, False
+    yield caplog
+    ours.removeHandler(caplog.handler)
+    ours.propagate = propagates
 
 
 @pytest.fixture(scope="session")

@@ -53,8 +53,10 @@ class Counter:
         return asyncio.create_task(self.desk.grade([b"photograph"] * count, Drawing(), keep=False))
 
     async def called(self) -> str:
-        """The next name that LitServe's queue has."""
-        return str((await asyncio.to_thread(self.queue.get, timeout=5))[1])
+        """The next job that LitServe's queue names. One that is taken may be named again: a worker passes it over."""
+        while not self.crates.is_unclaimed(name := str((await asyncio.to_thread(self.queue.get, timeout=5))[1])):
+            pass
+        return name
 
     def answer(self, name: str, answered: Answered) -> None:
         """As a worker does, and as LitServe passes it on."""
