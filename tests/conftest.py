@@ -33,8 +33,11 @@ if TYPE_CHECKING:
 
 PROJECT = Path(__file__).resolve().parents[1]
 STACK_VARIABLES = re.compile(r"^(CLARITY_|MLFLOW_|PREFECT_|AWS_)")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # of torch's threads, before it is loaded: with more processes
+# than cores, one that waits by turning keeps another from its work (half of all time, of a backward pass)
 _SHARED = pytest.StashKey[Path]()
-hypothesis.settings.register_profile("clarity", deadline=None)  # a busy machine is no failure
+# A busy machine is no failure, and what fails, fails again. --hypothesis-profile default looks for new examples.
+hypothesis.settings.register_profile("clarity", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("clarity")
 
 

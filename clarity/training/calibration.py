@@ -48,7 +48,9 @@ def threshold(scores: Floats, positive: NDArray[np.bool_], target: float) -> flo
     needed = int(np.ceil(target * len(caught) - 1e-9))
     edge = float(caught[max(needed, 1) - 1])
     below = scores[scores < edge]
-    return float(np.clip((edge + (float(below.max()) if len(below) else 0.0)) / 2, 0.0, 1.0))
+    lower = float(below.max()) if len(below) else 0.0
+    midway = (edge + lower) / 2
+    return float(np.clip(midway if midway > lower else edge, 0.0, 1.0))  # neighbours have nothing between them
 
 
 @dataclass(frozen=True, slots=True)

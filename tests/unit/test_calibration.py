@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from clarity.inference import decision
@@ -42,6 +42,7 @@ def test_nothing_to_fit_on_leaves_the_logits_alone() -> None:
     st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=50),
     st.sampled_from([0.5, 0.8, 0.9, 1.0]),
 )
+@example([(0.0, False), (5e-324, True)], 0.5)
 def test_the_threshold_reaches_the_target_and_the_next_higher_score_would_not(
     rows: list[tuple[float, bool]], target: float
 ) -> None:
