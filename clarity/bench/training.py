@@ -64,8 +64,9 @@ def _prepared(root: Path) -> PreparedSet:
     pixels = np.random.default_rng(0).integers(0, 256, (number, _SIDE, _SIDE, 3), dtype=np.uint8)
     np.save(paths.prepared / "00.npy", pixels)
     names = [f"{i:064x}" for i in range(number)]
-    index = {"sha256": names, "shard": "00", "row": range(number), "gradable": True, "reasons": ""}
-    pd.DataFrame(index).to_csv(paths.prepared / "index.csv", index=False)
+    index = {"sha256": names, "shard": "00", "row": range(number), "fingerprint": "bench"}
+    quality = {"score": 1.0, "gradable": True, "reasons": ""}
+    pd.DataFrame(index | quality).to_csv(paths.prepared / "index.csv", index=False)
     split = {"sha256": names, "patient": names, "source": "bench", "eye": "left"}
     grades = [i % len(GRADES) for i in range(number)]
     sides = ["validation"] + ["train"] * (number - 1)

@@ -49,11 +49,15 @@ def bench(
     from clarity.bench.rows import machine
 
     console = Console()
-    rows = list(_run(console, names or list(USUAL), images, repeats, bundle, captures, quick))
-    console.print(pages.table(rows))
-    facts = {"machine": machine(), "rows": [row.plain() for row in rows]}
-    if output:
-        output.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    rows: list[Row] = []
+    try:
+        for row in _run(console, names or list(USUAL), images, repeats, bundle, captures, quick):
+            rows.append(row)
+    finally:  # a bench that fails takes nothing from those before it, and no page either
+        console.print(pages.table(rows))
+        if output:
+            facts = {"machine": machine(), "rows": [row.plain() for row in rows]}
+            output.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     if page:
         page.write_text(pages.markdown(rows, machine()), encoding="utf-8")
     if check and not all(row.holds for row in rows):
