@@ -22,7 +22,6 @@ from clarity.storage.objects import Objects
 from clarity.training.identity import git_commit
 
 CAPTURES = 40
-_PATIENCE_S = 10.0
 
 
 class Demo:
@@ -56,7 +55,6 @@ class Demo:
                 prediction = self._predict() if served else {}
             finally:
                 with self.steps.step("down", "stop what the demo started"):
-                    _hang_up()
                     stack.down(self.settings, parts=started)
         written = self.folder / "demo.json"
         facts = Facts(
@@ -168,12 +166,3 @@ class Demo:
         there = {what: path for what, path in found.items() if path.exists()} | {"these facts": written}
         here = Path.cwd()
         return {what: str(p.relative_to(here) if p.is_relative_to(here) else p) for what, p in there.items()}
-
-
-def _hang_up() -> None:
-    """End this process's line to Prefect for events: nobody here answers it any more, and its server would wait for
-    that for twenty seconds before it ends.
-    """
-    from prefect.events.worker import EventsWorker
-
-    EventsWorker.drain_all(timeout=_PATIENCE_S)
