@@ -11,7 +11,7 @@ from clarity.patients.erasure import Done
 from clarity.patients.person import Person, read_birth_date
 from clarity.patients.register import Known
 from clarity.patients.search import Wanted
-from serving.schemas import STATEMENT, WHOLE
+from serving.schemas import STATEMENT, TEXT, WHOLE
 
 _ID = "0b0c6f0e-6d0f-4c58-9f0a-1f5f6c1d2e3f"
 _SAID: dict[str, Any] = {
@@ -91,33 +91,22 @@ class PatientChanges(PatientRequest):
     model_config = ConfigDict(json_schema_extra={"examples": [CHANGES], "anyOf": _ONE_OF_BOTH})
 
 
-_TEXT = r"^[^\x00]*$"
-"""What PostgreSQL can hold."""
+def _sought(name: str, description: str | None = None) -> Any:
+    """A text that is searched by, as long as what it is compared with may be."""
+    return Field(
+        default=None, pattern=TEXT, min_length=1, max_length=person.LONGEST[name], repr=False, description=description
+    )
 
 
 class PatientQuery(BaseModel):
     """What patients are searched by: all that is given has to be so."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    name: str | None = Field(
-        default=None,
-        pattern=_TEXT,
-        min_length=1,
-        max_length=200,
-        repr=False,
-        description="Whole words, in any order and case.",
-    )
-    email: str | None = Field(default=None, pattern=_TEXT, min_length=1, max_length=254, repr=False)
-    phone: str | None = Field(
-        default=None,
-        pattern=_TEXT,
-        min_length=1,
-        max_length=40,
-        repr=False,
-        description="With or without the code of the country.",
-    )
+    name: str | None = _sought("name", "Whole words, in any order and case.")
+    email: str | None = _sought("email")
+    phone: str | None = _sought("phone", "With or without the code of the country.")
     birth_date: Day | None = Field(default=None, repr=False)
-    external_id: str | None = Field(default=None, pattern=_TEXT, min_length=1, max_length=128, repr=False)
+    external_id: str | None = _sought("external_id")
     cursor: UUID | None = Field(default=None, description="``following`` of the page before.")
     limit: int | None = Field(default=None, ge=1, le=200, description="Patients of a page.")
 

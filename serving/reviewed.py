@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 from clarity.storage.reviews import Review
 from serving import examples
 from serving.records import Grade, OutcomeAnswer, Record, Sha
-from serving.schemas import WHOLE
+from serving.schemas import TEXT, WHOLE
 
 Decision = Literal["agree", "grade", "ungradable"]
 
@@ -43,7 +43,7 @@ class ReviewRequest(BaseModel):
     )
     decision: Decision
     grade: Annotated[int, Field(ge=0, le=4, strict=True), WHOLE] | None = None
-    comment: Annotated[str, StringConstraints(max_length=4000, pattern=r"^[^\x00]*$")] | None = None
+    comment: Annotated[str, StringConstraints(max_length=4000, pattern=TEXT)] | None = None
 
 
 class Reviewed(Record):

@@ -26,6 +26,10 @@ WHOLE = BeforeValidator(_whole)
 """Of a strict integer in a request: 3.0 is one too, as JSON Schema means it; "3" and true are none."""
 
 
+TEXT = r"^[^\x00]*$"
+"""What PostgreSQL can hold."""
+
+
 def given(shape: dict[str, Any]) -> dict[str, Any]:
     """The schema of a parameter, or of a form's field: it is there or not, and never null."""
     kinds = [one for one in shape.get("anyOf", ()) if one.get("type") != "null"]
