@@ -94,7 +94,7 @@ def test_whatever_a_route_raises_a_problem_leaves(app: FastAPI, number: int) -> 
 PATHS = ["/v1/patients/", "/v1/patients/x", "/v1/scans/x/review", "/v1/predict", "/said", "/v1/worklist", "/docs", "/"]
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     method=st.sampled_from(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"]),
     path=st.sampled_from(PATHS) | st.text(st.characters(codec="utf-8"), max_size=40).map(lambda text: f"/{text}"),

@@ -225,7 +225,7 @@ def test_an_unknown_path_or_method_is_a_problem_too(live: Live, method: str, pat
 KINDS = ["multipart/form-data; boundary=xyz", "image/jpeg", "image/png", "application/dicom", "text/plain", ""]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     kind=st.sampled_from(KINDS) | st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=60),
     body=st.binary(max_size=600)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from clarity.access import keys
+from clarity.inference.bundle import Bundle
 from clarity.settings import Settings
 from clarity.storage import database
 from tests import tiny
@@ -29,8 +30,9 @@ def key(module_settings: Settings) -> str:
 
 
 @pytest.fixture(scope="module")
-def live(module_settings: Settings, key: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    bundle = tiny.write_bundle(tmp_path_factory.mktemp("served"))
+def live(
+    module_settings: Settings, key: str, bundle: Bundle, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Live]:
     home = tmp_path_factory.mktemp("home")
     secrets = {
         "CLARITY_IDENTITY_KEYS": "one:" + base64.b64encode(os.urandom(32)).decode(),

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from clarity.inference.bundle import Bundle
 from tests import tiny
 from tests.serving.live import Live, run_folder, serving, until
 
@@ -15,10 +16,9 @@ WITHIN_S = 60.0
 
 
 @pytest.fixture(scope="module")
-def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+def live(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     home = tmp_path_factory.mktemp("home")
     (home / "two.yaml").write_text("serving:\n  workers: 2\n  max_batch_size: 1\n")
-    bundle = tiny.write_bundle(home)
     with serving(home / "serve", "--bundle", str(bundle.path), configuration=[home / "two.yaml"]) as running:
         until(lambda: len(served(running)) == 2, WITHIN_S)
         yield running

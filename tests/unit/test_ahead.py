@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from clarity.screening.ahead import ahead, together
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(), max_size=40), st.integers(1, 9), st.integers(1, 4))
 def test_results_come_in_the_items_order_whatever_the_limits(items: list[int], limit: int, threads: int) -> None:
     with ThreadPoolExecutor(threads) as pool:

@@ -119,7 +119,7 @@ def test_a_clock_that_runs_a_day_ahead_of_ours_is_believed_and_more_is_not() -> 
     assert parse({**GOOD, "captured_at": far.isoformat()}, now=NOW + timedelta(hours=3)).captured_at == far
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS, ANYTHING)))
 def test_whatever_a_sidecar_says_it_is_taken_whole_or_refused_by_name(values: dict[str, object]) -> None:
     try:
@@ -131,7 +131,7 @@ def test_whatever_a_sidecar_says_it_is_taken_whole_or_refused_by_name(values: di
         assert said.visit and said.patient == said.patient.strip() and not set(said.patient) & set(" @,^\n")
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.datetimes(datetime(1991, 1, 1), datetime(2026, 11, 1)),
     st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes))),

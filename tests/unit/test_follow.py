@@ -29,8 +29,8 @@ PATIENCE_S = 20.0
 
 
 @pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return tiny.write_bundle(tmp_path_factory.mktemp("sound"))
+def sound(tiny_bundle: Bundle) -> Bundle:
+    return tiny_bundle
 
 
 @pytest.fixture(scope="module")

@@ -182,7 +182,7 @@ def test_the_operating_threshold_of_the_bundle_decides_sensitivity() -> None:
     assert low["specificity"] < high["specificity"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=2, max_size=60))
 def test_kappa_of_the_tables_is_scikit_learns_kappa(pairs: list[tuple[int, int]]) -> None:
     truth, guess = np.array([p[0] for p in pairs]), np.array([p[1] for p in pairs])
@@ -194,7 +194,7 @@ def test_kappa_of_the_tables_is_scikit_learns_kappa(pairs: list[tuple[int, int]]
         assert ours == pytest.approx(theirs, abs=1e-9)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 9)), min_size=2, max_size=60))
 def test_auroc_by_ranks_is_scikit_learns_auroc(rows: list[tuple[bool, int]]) -> None:
     positive, scores = np.array([r[0] for r in rows]), np.array([r[1] / 10 for r in rows])

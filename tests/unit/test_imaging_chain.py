@@ -22,7 +22,7 @@ def close(found: float, expected: float, radius: float) -> bool:
     return abs(found - expected) < 0.03 * radius + 1
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(FRAMES, st.floats(0.30, 0.65), st.floats(-0.12, 0.12), st.floats(-0.12, 0.12))
 def test_the_circle_is_found_wherever_it_is_also_cut_off(
     frame: tuple[int, int], share: float, right: float, down: float
@@ -82,7 +82,7 @@ def test_nothing_is_found_where_nothing_is(image: Image) -> None:
         find_field(image)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(FRAMES, st.sampled_from([32, 64, 224, 300]))
 def test_a_prepared_image_has_its_size_whatever_the_photograph(frame: tuple[int, int], size: int) -> None:
     image = retina(*frame)
@@ -93,7 +93,7 @@ def test_a_prepared_image_has_its_size_whatever_the_photograph(frame: tuple[int,
     np.testing.assert_array_equal(image, before)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(1, 900), st.integers(1, 900))
 def test_a_photograph_of_any_shape_without_a_retina_is_prepared_and_called_so(width: int, height: int) -> None:
     found = prepare_image(np.full((height, width, 3), 128, np.uint8), IMAGING, QUALITY)
@@ -128,7 +128,7 @@ def test_what_lies_outside_the_field_of_view_is_black() -> None:
     assert prepared[np.hypot(x, y) > 114].max() == 0
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.floats(-50, 4000), st.floats(-50, 3000), st.floats(3, 2500), st.integers(1, 256))
 def test_the_mask_of_a_cropped_field_is_where_its_pixels_lie_in_the_circle(
     cx: float, cy: float, radius: float, size: int

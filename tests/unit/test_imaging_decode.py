@@ -190,7 +190,7 @@ def _grainy() -> np.ndarray:
     return np.clip(RETINA.astype(int) + grain, 0, 255).astype(np.uint8)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from([".jpg", ".png", ".tif", ".bmp", ".webp"]), st.data())
 def test_any_damage_gives_an_image_or_a_named_error(suffix: str, data: st.DataObject) -> None:
     file = bytearray(encode(retina(60, 40), suffix))

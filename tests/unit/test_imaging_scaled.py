@@ -57,7 +57,7 @@ def test_phantoms_of_every_size_are_within_two_grey_levels_of_their_full_decode(
     assert abs(found.field.radius - radius) < 0.015 * radius
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.integers(520, 1700), st.integers(520, 1300), st.floats(0.30, 0.6))
 def test_coordinates_are_those_of_the_original_whatever_its_sides(width: int, height: int, share: float) -> None:
     radius = share * min(width, height)
@@ -97,7 +97,7 @@ def _middle(image: Image) -> tuple[float, float]:
 
 
 @given(st.integers(1, 900), st.integers(1, 900), st.integers(1, 500))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_jpeg_is_decoded_to_the_smallest_size_that_is_not_too_small(width: int, height: int, least: int) -> None:
     view = at_scale(jpeg(np.full((height, width, 3), 90, np.uint8)), IMAGING, least=least)
     shorter = min(width, height)

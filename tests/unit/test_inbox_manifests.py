@@ -78,7 +78,7 @@ def test_more_rows_than_a_folder_can_have_are_refused() -> None:
         manifests.read(data)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(CELL.filter(bool), st.tuples(CELL, CELL), max_size=8))
 def test_whatever_a_spreadsheet_quotes_comes_back_as_it_was(rows: dict[str, tuple[str, str]]) -> None:
     text = io.StringIO(newline="")
@@ -90,7 +90,7 @@ def test_whatever_a_spreadsheet_quotes_comes_back_as_it_was(rows: dict[str, tupl
         assert found.row(name) == {"patient": patient, "eye": eye}
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_manifest_or_are_refused_by_name(data: bytes) -> None:
     with contextlib.suppress(InboxError):

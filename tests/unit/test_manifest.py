@@ -118,7 +118,7 @@ seen_rows = st.lists(
 )  # fmt: skip
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(seen_rows)
 def test_the_same_source_twice_changes_nothing(said: list[tuple[str, str, int | None]]) -> None:
     seen = table(*(row(sha, name, grade) for sha, name, grade in said))
@@ -126,7 +126,7 @@ def test_the_same_source_twice_changes_nothing(said: list[tuple[str, str, int | 
     assert dataset.same(once, merge(once, seen, INGEST))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(seen_rows)
 def test_every_row_is_in_exactly_one_table_and_every_capture_has_one_grade(
     said: list[tuple[str, str, int | None]],
@@ -197,7 +197,6 @@ def test_photographs_of_one_patient_are_not_listed(params: Params) -> None:
     assert len(likeness.near_pairs(frame, params.ingest)) == 0
 
 
-@settings(deadline=None)
 @given(st.lists(st.sets(st.integers(0, 127), max_size=12), max_size=40), st.integers(0, 16))
 def test_close_words_are_those_that_a_slow_loop_finds(bits: list[set[int]], limit: int) -> None:
     words = [sum(1 << bit for bit in each) for each in bits]  # few bits set: near and far pairs are both common

@@ -60,13 +60,13 @@ def test_no_pattern_and_no_name_can_hold_up_a_night() -> None:
     assert time.perf_counter() - began < 0.5
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.text(st.characters(codec="utf-8")))
 def test_any_name_fits_or_does_not(name: str) -> None:
     assert set(patterns.match(name, [USUAL])) in (set(), {"patient", "eye", "captured_at"})
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.text(max_size=40))
 def test_any_text_is_a_pattern_or_is_refused_by_a_sentence(text: str) -> None:
     try:

@@ -60,7 +60,7 @@ def test_a_count_that_is_none_is_refused(inventory):
         grade_of(inventory)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(
     seed=st.integers(0, 2**63),
     grade=st.sampled_from(GRADES),

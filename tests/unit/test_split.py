@@ -49,7 +49,7 @@ def test_both_eyes_of_a_patient_stand_on_one_side_and_shares_are_about_those_ask
     split.check(frame, sides, NOBODY)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.sets(st.integers(0, 10_000), min_size=1, max_size=60), st.sets(st.integers(0, 10_000), max_size=60))
 def test_adding_patients_moves_nobody(before: set[int], more: set[int]) -> None:
     small = table(*[("s", str(n), "") for n in sorted(before)])
@@ -59,7 +59,7 @@ def test_adding_patients_moves_nobody(before: set[int], more: set[int]) -> None:
     assert (side[old.index] == old).all()
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=25),
        st.lists(st.sampled_from(["", "train", "test"]), min_size=31, max_size=31))  # fmt: skip
 def test_linked_patients_are_never_parted(links: list[tuple[int, int]], official: list[str]) -> None:

@@ -90,13 +90,13 @@ def test_a_camera_with_an_absurd_name_is_no_reason_to_refuse_a_photograph() -> N
     assert "camera" not in tags.of(jpeg_of_camera("2026:11:20 09:15:30", make="x" * 200))
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary(max_size=400), st.sampled_from(["\xff\xd8\xff\xe1\x00\x40Exif\0\0", "\0" * 128 + "DICM", "", "II*\0"]))
 def test_damaged_files_say_nothing_and_raise_nothing(data: bytes, start: str) -> None:
     assert set(tags.of(start.encode("latin-1") + data)) <= {"patient", "eye", "captured_at", "camera"}
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 600), st.integers(0, 255))
 def test_a_dicom_file_with_any_byte_changed_says_something_or_nothing(at: int, byte: int) -> None:
     data = bytearray(photograph(ImageLaterality="R", StudyDate="20261120"))

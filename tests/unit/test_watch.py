@@ -45,6 +45,15 @@ def die(worker: "subprocess.Popen[bytes]") -> None:
     worker.wait()
 
 
+def watching(board: Board, notes: Notes, *workers: "subprocess.Popen[bytes]") -> Watch:
+    """On behalf of ``notes``, once it has seen these workers on the board."""
+    watch = Watch(board, notes)
+    for number, worker in enumerate(workers):
+        board.write(State(number, worker.pid))
+    watch.look()
+    return watch
+
+
 @pytest.fixture
 def notes() -> Notes:
     return Notes()
@@ -58,10 +67,8 @@ def board(tmp_path: Path) -> Board:
 def test_while_all_live_nobody_is_told_anything(
     board: Board, notes: Notes, workers: list["subprocess.Popen[bytes]"]
 ) -> None:
-    watch = Watch(board, notes)
-    for number, worker in enumerate(workers):
-        board.write(State(number, worker.pid))
-    for _ in range(3):
+    watch = watching(board, notes, *workers)
+    for _ in range(2):
         watch.look()
     assert (notes.dead, notes.calls) == ([], 0)
 
@@ -69,10 +76,7 @@ def test_while_all_live_nobody_is_told_anything(
 def test_a_death_is_told_once_and_the_other_worker_is_left_alone(
     board: Board, notes: Notes, workers: list["subprocess.Popen[bytes]"]
 ) -> None:
-    watch = Watch(board, notes)
-    for number, worker in enumerate(workers):
-        board.write(State(number, worker.pid))
-    watch.look()
+    watch = watching(board, notes, *workers)
     die(workers[0])
     for _ in range(3):
         watch.look()
@@ -82,9 +86,7 @@ def test_a_death_is_told_once_and_the_other_worker_is_left_alone(
 def test_a_killed_process_that_nobody_has_buried_is_dead(
     board: Board, notes: Notes, workers: list["subprocess.Popen[bytes]"]
 ) -> None:
-    watch = Watch(board, notes)
-    board.write(State(0, workers[0].pid))
-    watch.look()
+    watch = watching(board, notes, workers[0])
     workers[0].kill()
     end = time.monotonic() + 5
     while not notes.dead and time.monotonic() < end:
@@ -115,9 +117,7 @@ def test_what_died_before_this_process_began_to_look_concerns_nobody(
 def test_after_a_death_jobs_are_called_again_for_a_while_and_then_no_more(
     board: Board, notes: Notes, workers: list["subprocess.Popen[bytes]"]
 ) -> None:
-    watch = Watch(board, notes)
-    board.write(State(0, workers[0].pid))
-    watch.look()
+    watch = watching(board, notes, workers[0])
     die(workers[0])
     watch.look()
     watch.look()
