@@ -191,12 +191,18 @@ def load(path: Path | str, *overlays: Path | str) -> Params:
     """Read the configuration and lay the overlays on top, later ones winning.
 
     Raises ParameterError: a file is missing or not YAML, a key is unknown (the nearest known one is named), a value
-    is out of range, a key is missing.
+    is out of range, a key is missing, or most of all sections are, as in an overlay alone.
     """
     merged = read(Path(path))
     for overlay in overlays:
         merged = _merge(merged, read(Path(overlay)))
-    return parse(merged, origin=" + ".join(str(p) for p in (path, *overlays)))
+    origin = " + ".join(str(p) for p in (path, *overlays))
+    lacking = [name for name in Params.model_fields if name not in merged]
+    if len(lacking) > len(Params.model_fields) / 2:
+        raise ParameterError(
+            f"{origin}: no {', '.join(lacking)}; it lies on top of a whole one, name conf/pipeline.yaml before it"
+        )
+    return parse(merged, origin=origin)
 
 
 def parse(values: Mapping[str, Any], *, origin: str) -> Params:

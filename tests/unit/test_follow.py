@@ -115,7 +115,7 @@ def board(tmp_path: Path) -> Board:
 
 
 def worker(board: Board, registry: Registry, params: Params, bundle: Path | None = None) -> Worker:
-    settings = Settings(CLARITY_HOME=registry.folder.parent, CLARITY_PROJECT=PROJECT)
+    settings = Settings(CLARITY_HOME=registry.folder.parent, CLARITY_PROJECT=PROJECT, CLARITY_DATABASE_URL=None)
     source = Source(NAME, bundle, registry.address, registry.folder)
     return Worker(Follower(source, Site(settings, params), board, 0), board)
 

@@ -38,8 +38,14 @@ def test_a_value_out_of_range_is_named_with_its_value(tmp_path: Path) -> None:
 
 
 def test_a_missing_key_is_named(tmp_path: Path) -> None:
+    lacking = {name: section for name, section in params.read(FULL).items() if name != "imaging"}
     with pytest.raises(ParameterError, match="imaging: missing"):
-        params.load(write(tmp_path, "{}"))
+        params.load(write(tmp_path, yaml.safe_dump(lacking)))
+
+
+def test_an_overlay_alone_is_refused_with_what_belongs_before_it() -> None:
+    with pytest.raises(ParameterError, match=r"photographs\.yaml: no ingest, .* name conf/pipeline\.yaml before it"):
+        params.load(CONF / "photographs.yaml")
 
 
 @pytest.mark.parametrize(("text", "said"), [("[1]", "list, not a table"), ("a: [", "not YAML")])
