@@ -45,10 +45,15 @@ def facts() -> Facts:
     )  # fmt: skip
 
 
-def shown(facts: Facts) -> str:
+def shown(facts: Facts, width: int = 200) -> str:
     out = io.StringIO()
-    summary.show(facts, Console(file=out, width=200))
+    summary.show(facts, Console(file=out, width=width))
     return out.getvalue()
+
+
+def test_a_path_stays_whole_on_a_narrow_terminal(facts: Facts) -> None:
+    path = ".clarity/demo/" + "a-long-way/" * 10 + "report.html"
+    assert f"Look at  {path}  (report)\n" in shown(replace(facts, files={"report": path}), width=60)
 
 
 def test_figures_are_plain_values_with_wilsons_interval_for_shares() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
@@ -71,6 +72,8 @@ def show(facts: Facts, console: Console) -> None:
     for name, text in _lines(facts):
         table.add_row(name, text)
     console.print(Panel(table, title="Clarity, from photographs to answers", padding=(1, 2)))
+    for name, text in _next(facts):  # below the table and never broken: to be copied, or clicked on
+        console.print(f"[bold]{name}[/]  {escape(text)}", soft_wrap=True)
     console.print(NOT_A_DEVICE, style="bold")
     if facts.dataset["phantoms"]:
         console.print(PHANTOMS, style="bold")
@@ -96,8 +99,13 @@ def _lines(facts: Facts) -> list[tuple[str, str]]:
         ("One HTTP answer", _answer(answer)),
         ("Time", f"{facts.timings_s['total']:.0f} s: {timings}"),
         ("Memory", f"{facts.peak_rss_mb} MB at the peak, all processes summed"),
+    ]
+
+
+def _next(facts: Facts) -> list[tuple[str, str]]:
+    return [
         *(("Look at", f"{path}  ({what})") for what, path in facts.files.items()),
-        ("Go on", f"clarity up --config conf/pipeline.yaml --config {facts.overlay}"),
+        ("Go on  ", f"clarity up --config conf/pipeline.yaml --config {facts.overlay}"),
     ]
 
 
