@@ -1,12 +1,13 @@
 """A door in front of a real S3 that can be slow, answer 500, say that the disk is full, or be shut."""
 
 import http.client
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 Mode = Literal["open", "slow", "error", "full", "shut"]
@@ -30,8 +31,7 @@ class Proxy:
 def proxy(upstream: str) -> Iterator[Proxy]:
     """Serve on loopback until the end. Requests are passed on as they were signed: the store itself checks them."""
     target = urlsplit(upstream)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), _Handler)
     made = Proxy(f"http://127.0.0.1:{server.server_address[1]}")
     server.proxy, server.target = made, target.netloc  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -42,6 +42,15 @@ def proxy(upstream: str) -> Iterator[Proxy]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that was killed, as a drill does, is no error of the door's."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
