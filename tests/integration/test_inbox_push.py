@@ -146,8 +146,9 @@ def test_a_push_that_is_killed_goes_on_where_it_was(settings: Settings, objects:
         process.send_signal(signal.SIGKILL)
     there = len(inside(objects))
     pushed = pushing(objects, folder).once()
-    assert 20 <= there < 600
-    assert (pushed.sent, pushed.there, pushed.left) == (600 - there, there, [])
+    assert 20 <= there <= pushed.there < 600  # what was on its way when the process died may have arrived since
+    assert (pushed.sent, pushed.left) == (600 - pushed.there, [])
+    assert len(inside(objects)) == 600
 
 
 NAMES = ("眼底.jpg", "a'b\"c.jpg", "new\nline.jpg", "عين.jpg", "👁.jpg", "%2e%2e.jpg", "a b+c&d#e?.jpg", "e\u0301.jpg",
