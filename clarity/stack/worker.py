@@ -1,6 +1,7 @@
 """One Prefect worker: runs the deployments of the project's prefect.yaml, each flow run in a process of its own."""
 
 import os
+import shutil
 import socket
 import sys
 import tempfile
@@ -58,6 +59,13 @@ class Worker(Part):
             _release_lost_runs(home.settings, before=record.started)
         return deployments.register(home)
 
+    def stop(self, home: Home) -> None:
+        """End the worker and every flow run of it; their temporary files go, also those that a killed one left."""
+        super().stop(home)
+        folder = _folder(home)
+        if folder.exists() and folder.stat().st_uid == os.geteuid():
+            shutil.rmtree(folder, ignore_errors=True)  # what cannot go must not keep the rest of the stack up
+
 
 def _name(home: Home) -> str:
     return f"{socket.gethostname()}-{home.id}"
@@ -68,11 +76,15 @@ def _temporary(home: Home) -> Path:
 
     Whose user came first would shut out everybody else. Not below the home, where sockets' paths could get too long.
     """
-    folder = Path(tempfile.gettempdir()) / f"clarity-{home.id}"
+    folder = _folder(home)
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.stat().st_uid != os.geteuid():
         raise StackError(f"{folder}: belongs to user {folder.stat().st_uid}, the worker cannot use it")
     return folder
+
+
+def _folder(home: Home) -> Path:
+    return Path(tempfile.gettempdir()) / f"clarity-{home.id}"
 
 
 def _release_lost_runs(settings: Settings, *, before: float) -> None:
