@@ -17,6 +17,14 @@ from clarity.stack.prefect import Prefect, client, client_environment
 from clarity.stack.process import Command, Record
 
 POOL = "clarity"
+_INTERRUPTIBLE = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from prefect.cli import app
+app()
+"""
+"""What runs it. Prefect's worker turns SIGTERM into SIGINT, and a process that a shell put into the background, or a
+descendant of one, was born with SIGINT ignored: it would sit until it is killed."""
 _NOT_ITS_OWN = frozenset(
     ("CLARITY_API_URL", "CLARITY_API_KEY", "CLARITY_SERVING_CONFIG", "CLARITY_IDENTITY_KEYS", "CLARITY_SEARCH_KEY")
 )
@@ -37,7 +45,7 @@ class Worker(Part):
         own = {"PREFECT_WORKER_QUERY_SECONDS": "5", "TMPDIR": str(_temporary(home))}
         services = {name: value for name, value in home.settings.environment().items() if name not in _NOT_ITS_OWN}
         variables = services | client_environment(home) | own
-        argv = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process"]
+        argv = [sys.executable, "-c", _INTERRUPTIBLE, "worker", "start", "--pool", POOL, "--type", "process"]
         folder = home.root / "prefect"
         return Command([*argv, "--name", _name(home), "--install-policy", "never"], variables, folder)
 
