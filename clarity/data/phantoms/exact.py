@@ -5,7 +5,7 @@ processor has other vector instructions; IEEE 754 fixes + - * / sqrt floor and c
 those only, with integers, and with the raw stream of a bit generator, which NumPy promises to keep (NEP 19).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -83,6 +83,11 @@ def smooth(x: NDArray[np.floating[Any]]) -> Plane:
     return result
 
 
+def bands(height: int) -> Iterator[slice]:
+    """The rows of a plane in bands."""
+    return (slice(start, start + _BAND) for start in range(0, height, _BAND))
+
+
 def noise(dice: Dice, height: int, width: int, cell: float) -> Plane:
     """(height, width) float32 smooth noise, mean 0, deviation about 0.55: a cubic B-spline over white noise.
 
@@ -101,8 +106,7 @@ def _spline(knots: Plane, length: int, cell: float) -> Plane:
     weights = (s * s * s, 3 * t * t * t - 6 * t * t + 4, 3 * s * s * s - 6 * s * s + 4, t * t * t)
     columns = [(weight / 6.0).astype(np.float32)[:, None] for weight in weights]
     total = np.empty((length, knots.shape[1]), np.float32)
-    for start in range(0, length, _BAND):
-        rows = slice(start, start + _BAND)
+    for rows in bands(length):
         _blend(knots, index[rows], [column[rows] for column in columns], total[rows])
     return total
 
