@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from clarity.errors import StackError
 from clarity.settings import Settings
+from clarity.stack import sockets
 from clarity.stack.addresses import Home
 from clarity.stack.part import Part
 from clarity.stack.process import Command
@@ -77,6 +78,11 @@ class ObjectStore(Part):
         if _read(client, bucket, _PROBE) != _PROBE_DATA:
             client.put_object(Bucket=bucket, Key=_PROBE, Body=_PROBE_DATA)
         return None
+
+    def stop(self, home: Home) -> None:
+        """End the store and every process of it; nothing of it stays in /tmp."""
+        super().stop(home)
+        sockets.clear(home.ports)
 
 
 def _client(settings: Settings, *, attempts: int = 1) -> "S3Client":

@@ -1,6 +1,7 @@
 """One Prefect worker: runs the deployments of the project's prefect.yaml, each flow run in a process of its own."""
 
 import os
+import shutil
 import socket
 import sys
 import tempfile
@@ -16,6 +17,14 @@ from clarity.stack.prefect import Prefect, client, client_environment
 from clarity.stack.process import Command, Record
 
 POOL = "clarity"
+_INTERRUPTIBLE = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from prefect.cli import app
+app()
+"""
+"""What runs it. Prefect's worker turns SIGTERM into SIGINT, and a process that a shell put into the background, or a
+descendant of one, was born with SIGINT ignored: it would sit until it is killed."""
 _NOT_ITS_OWN = frozenset(
     ("CLARITY_API_URL", "CLARITY_API_KEY", "CLARITY_SERVING_CONFIG", "CLARITY_IDENTITY_KEYS", "CLARITY_SEARCH_KEY")
 )
@@ -36,7 +45,7 @@ class Worker(Part):
         own = {"PREFECT_WORKER_QUERY_SECONDS": "5", "TMPDIR": str(_temporary(home))}
         services = {name: value for name, value in home.settings.environment().items() if name not in _NOT_ITS_OWN}
         variables = services | client_environment(home) | own
-        argv = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process"]
+        argv = [sys.executable, "-c", _INTERRUPTIBLE, "worker", "start", "--pool", POOL, "--type", "process"]
         folder = home.root / "prefect"
         return Command([*argv, "--name", _name(home), "--install-policy", "never"], variables, folder)
 
@@ -58,6 +67,13 @@ class Worker(Part):
             _release_lost_runs(home.settings, before=record.started)
         return deployments.register(home)
 
+    def stop(self, home: Home) -> None:
+        """End the worker and every flow run of it; their temporary files go, also those that a killed one left."""
+        super().stop(home)
+        folder = _folder(home)
+        if folder.exists() and folder.stat().st_uid == os.geteuid():
+            shutil.rmtree(folder, ignore_errors=True)  # what cannot go must not keep the rest of the stack up
+
 
 def _name(home: Home) -> str:
     return f"{socket.gethostname()}-{home.id}"
@@ -68,11 +84,15 @@ def _temporary(home: Home) -> Path:
 
     Whose user came first would shut out everybody else. Not below the home, where sockets' paths could get too long.
     """
-    folder = Path(tempfile.gettempdir()) / f"clarity-{home.id}"
+    folder = _folder(home)
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.stat().st_uid != os.geteuid():
         raise StackError(f"{folder}: belongs to user {folder.stat().st_uid}, the worker cannot use it")
     return folder
+
+
+def _folder(home: Home) -> Path:
+    return Path(tempfile.gettempdir()) / f"clarity-{home.id}"
 
 
 def _release_lost_runs(settings: Settings, *, before: float) -> None:

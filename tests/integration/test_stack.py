@@ -20,7 +20,7 @@ from sqlalchemy.engine import make_url
 from clarity import stack as local
 from clarity.errors import StackError
 from clarity.settings import Settings
-from clarity.stack import postgres, s3
+from clarity.stack import postgres, s3, sockets, worker
 from clarity.stack.addresses import Home
 from clarity.stack.parts import PARTS
 from clarity.stack.process import Record
@@ -154,6 +154,40 @@ def test_down_leaves_no_process_and_twice_is_harmless(home: Path) -> None:
     assert processes(home) == []
     assert set(states(settings).values()) == {"stopped"}
     assert local.down(settings) == []
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_down_leaves_no_socket_of_the_store_in_tmp(home: Path, killed: bool) -> None:
+    settings = local.up(Settings.load(), parts=("s3",)).settings
+    table = Home(settings).ports
+    ours = [f"seaweedfs-*-{table[name]}.sock" for name in s3.ObjectStore.ports]
+    assert any(found for name in ours for found in Path("/tmp").glob(name))
+    if killed:
+        kill(pids(settings)["s3"])
+    local.down(settings)
+    assert [found for name in ours for found in Path("/tmp").glob(name)] == []
+
+
+def test_a_socket_where_another_store_answers_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # a whole path would not fit into a socket's name
+    path = Path("store.sock")
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        other.listen()
+        sockets.remove_dead(path)
+        assert path.exists()
+    sockets.remove_dead(path)
+    assert not path.exists()
+    sockets.remove_dead(path)
+
+
+def test_down_takes_away_the_temporary_files_that_a_killed_worker_left(home: Path) -> None:
+    place = Home(Settings.load())
+    place.make()
+    folder = worker._temporary(place)
+    (folder / "runner_storage" / "lost").mkdir(parents=True)
+    local.down(place.settings)
+    assert not folder.exists()
 
 
 def test_two_clones_run_side_by_side(home: Path, tmp_path: Path) -> None:

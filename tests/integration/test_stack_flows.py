@@ -192,6 +192,19 @@ def test_a_run_whose_worker_was_killed_is_told_as_crashed_and_does_not_block_the
     assert until(lambda: api.state(following)["type"] == "COMPLETED", 180), api.state(following)
 
 
+def test_a_worker_that_was_started_in_the_background_of_a_shell_ends_when_it_is_asked_to(whole: Settings) -> None:
+    local.down(whole, parts=("worker",))
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell does for what it runs with "&"
+    try:
+        local.up(whole)
+        begun = time.monotonic()
+        assert local.down(whole, parts=("worker",)) == ["worker"]
+        assert time.monotonic() - begun < 15  # after 20 s it would have been killed
+    finally:
+        signal.signal(signal.SIGINT, before)
+        local.up(whole)
+
+
 def test_a_flow_file_that_cannot_be_loaded_is_told_and_keeps_nothing_down(whole: Settings) -> None:
     file = whole.project / "flows" / "screen.py"
     file.write_text("this is no Python\n")

@@ -12,7 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from clarity.data.phantoms import KINDS, draw, grade_of
+from clarity.data.phantoms.camera import QUALITIES
 from clarity.data.phantoms.exact import Dice, cos, sin
+from clarity.data.phantoms.plan import plan
 from clarity.data.phantoms.writing import encode
 from clarity.grades import GRADES
 from clarity.params import load
@@ -197,6 +199,20 @@ def test_the_bytes_are_those_of_the_day_the_generator_was_fixed():
     for seed in range(5):
         digest.update(draw(seed, seed, size=SMALL, eye=Eye.RIGHT).image.tobytes())
     assert digest.hexdigest()[:16] == "7600fa5adbb1a7c1"
+
+
+def test_phantoms_of_the_configuration_are_drawn_as_when_data_dvc_was_made():
+    """At their full size, one of each quality: three of those that data.dvc names."""
+    params = load("conf/pipeline.yaml").phantoms
+    first = {order.quality: order for order in reversed(plan(params))}
+    digest = hashlib.sha256()
+    for quality in QUALITIES:
+        order = first[quality]
+        phantom = draw(
+            order.seed, order.grade, size=params.size, eye=order.eye, quality=quality, patient_seed=order.patient_seed
+        )
+        digest.update(phantom.image.tobytes())
+    assert digest.hexdigest()[:16] == "820d2bd14bba9782"
 
 
 def test_mean_colour_brightness_and_file_size_do_not_tell_the_grade():

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clarity.data.phantoms.anatomy import Anatomy, View
-from clarity.data.phantoms.exact import Dice, Plane, noise, smooth
+from clarity.data.phantoms.exact import Dice, Plane, bands, noise, smooth
 from clarity.data.phantoms.looks import Look
 
 Planes = NDArray[np.float32]
@@ -17,11 +17,12 @@ def paint(dice: Dice, view: View, where: Anatomy, look: Look) -> Planes:
     r2 = x * x + y * y
     layers = _texture(dice, view, look, r2)
     planes = np.empty((3, view.height, view.width), np.float32)
-    for channel, base in enumerate(look.colour):
-        factor = np.ones_like(r2)
-        for plane, gains in layers:
-            factor += np.float32(gains[channel]) * plane
-        planes[channel] = np.float32(base) * factor
+    for rows in bands(view.height):
+        for channel, base in enumerate(look.colour):
+            factor = np.ones_like(r2[rows])
+            for plane, gains in layers:
+                factor += np.float32(gains[channel]) * plane[rows]
+            np.multiply(np.float32(base), factor, out=planes[channel, rows])
     _nerve_fibres(dice, planes, view, where, look)
     _macula(dice, planes, where, x, y)
     for _ in range(dice.choice((0, 0, 0, 1, 1, 2))):

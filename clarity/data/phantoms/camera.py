@@ -61,7 +61,8 @@ def expose(dice: Dice, planes: Planes, shade: Plane, view: View, look: Look, sho
         plane = planes[channel] * shade + np.float32(look.rim[channel]) * rim
         if haze is not None:
             plane += haze * (np.float32(white) - plane)
-        image[:, :, channel] = np.floor(np.clip(plane, 0.0, 255.0) + np.float32(0.5)).astype(np.uint8)
+        np.clip(plane, 0.0, 255.0, out=plane)
+        image[:, :, channel] = plane + np.float32(0.5)  # to uint8: cut off, and so rounded
     sigma = view.radius * max(0.0016 + 0.0022 * look.softness, shot.strength.get("blur", 0.0))
     image = cv2.GaussianBlur(image, (0, 0), sigma)  # on uint8 integer arithmetic, bit-exact
     stop = np.floor(edge * np.float32(256.0) + np.float32(0.5)).astype(np.uint16)  # sharp, however the eye is focused

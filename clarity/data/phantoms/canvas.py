@@ -64,13 +64,18 @@ class Canvas:
         return np.asarray(whole, np.float32) / np.float32(255.0)
 
 
+_ROUND = np.linspace(0.0, 2 * PI, 20, endpoint=False)
+_COS, _SIN = cos(_ROUND), sin(_ROUND)
+_HARMONICS = np.stack([2 * _ROUND, 3 * _ROUND, 5 * _ROUND])
+
+
 def blob(dice: Dice, x: float, y: float, radius: float, *, rough: float, stretch: float = 1.0) -> tuple[Floats, Floats]:
     """The outline of a roundish spot, 20 points; ``rough`` 0 is an ellipse, ``stretch`` its axes' ratio."""
-    t = np.linspace(0.0, 2 * PI, 20, endpoint=False)
     phases = dice.array(0.0, 2 * PI, 3)
-    uneven = 1.0 + rough * (0.6 * sin(2 * t + phases[0]) + 0.4 * sin(3 * t + phases[1]) + 0.15 * sin(5 * t + phases[2]))
+    waves = sin(_HARMONICS + phases[:, None])
+    uneven = 1.0 + rough * (0.6 * waves[0] + 0.4 * waves[1] + 0.15 * waves[2])
     turn = dice.uniform(0.0, PI)
-    a, b = cos(t) * uneven * radius * stretch, sin(t) * uneven * radius
+    a, b = _COS * uneven * radius * stretch, _SIN * uneven * radius
     c, s = float(cos(turn)), float(sin(turn))
     return x + a * c - b * s, y + a * s + b * c
 
