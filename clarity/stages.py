@@ -60,13 +60,15 @@ def train(params: Params, root: Path, settings: Settings) -> None:
 
 def evaluate(params: Params, root: Path, settings: Settings) -> None:
     """Judge the trained network on the test split; write artifacts/evaluation/ and artifacts/bundle/."""
-    from clarity.training import evaluate as evaluating
-    from clarity.training import identity
     from clarity.training.paths import Paths
-    from clarity.training.tracking import MlflowRun, closing
 
     paths = Paths(root)
-    run = MlflowRun.resume(settings.need("mlflow_tracking_uri"), _run_id(paths))
+    run_id = _run_id(paths)  # before seconds of imports
+    from clarity.training import evaluate as evaluating
+    from clarity.training import identity
+    from clarity.training.tracking import MlflowRun, closing
+
+    run = MlflowRun.resume(settings.need("mlflow_tracking_uri"), run_id)
     with closing(run):
         result = evaluating.evaluate(params, paths, run, identity.origin(root))
     kappa = result.test.intervals["qwk"]

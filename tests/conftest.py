@@ -206,12 +206,24 @@ def bundle(shared: Path, params: parameters.Params) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_bundle(shared: Path) -> "Bundle":
-    """A whole bundle around a network that grades in no time."""
+def tiny_bundles(shared: Path) -> "list[Bundle]":
+    """Three whole bundles around networks that grade in no time, each with weights of its own. Nobody changes them."""
     from clarity.inference.bundle import Bundle
     from tests import tiny
 
-    return Bundle.load(once(shared, "tiny", lambda folder: tiny.write_bundle(folder).path))
+    def write(folder: Path) -> Path:
+        for seed in range(3):
+            tiny.write_bundle(folder / str(seed), tiny.TinyNetwork(seed))
+        return folder
+
+    made = once(shared, "tiny", write)
+    return [Bundle.load(made / str(seed) / "bundle") for seed in range(3)]
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tiny_bundles: "list[Bundle]") -> "Bundle":
+    """The first of them."""
+    return tiny_bundles[0]
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ import pytest
 import typer
 
 from clarity.cli import app
+from clarity.inference.bundle import Bundle
 from clarity.settings import Settings
 from tests import tiny
 from tests.serving.online import online
@@ -84,21 +85,28 @@ def fault_of(line: str) -> str | None:
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_python_examples_run(
-    page: Path, settings: Settings, workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page: Path,
+    settings: Settings,
+    tiny_bundle: Bundle,
+    workspace: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(workspace)
     monkeypatch.setenv("CLARITY_PROJECT", str(workspace))
     names: dict[str, object] = {}
     blocks = [body for kind, body in FENCE.findall(page.read_text()) if kind == "python"]
-    with service(settings, tmp_path, monkeypatch) if "clarity.client" in "".join(blocks) else nullcontext():
+    with (
+        service(settings, tiny_bundle, tmp_path, monkeypatch) if "clarity.client" in "".join(blocks) else nullcontext()
+    ):
         for body in blocks:
             exec(compile(body, f"{page.name}", "exec"), names)  # noqa: S102
 
 
 @contextmanager
-def service(settings: Settings, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def service(settings: Settings, bundle: Bundle, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A live one, whose address and key the environment has, and a photograph in the current folder."""
-    with online(settings, folder) as running:
+    with online(settings, bundle, folder) as running:
         for name, value in running.variables("predict", "read", "review").items():
             monkeypatch.setenv(name, value)
         Path("capture.jpg").write_bytes(tiny.jpeg(tiny.eye(seed=11)))
@@ -107,12 +115,12 @@ def service(settings: Settings, folder: Path, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize("page", [p for p in PAGES if p.name != "api.md" and "\ncurl" in shell(p)], ids=named)
 def test_every_call_of_curl_is_answered(
-    page: Path, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page: Path, settings: Settings, tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CURL_HOME", str(tmp_path))
     Path(".curlrc").write_text("fail-with-body\nsilent\nshow-error\n")
-    with service(settings, tmp_path, monkeypatch):
+    with service(settings, tiny_bundle, tmp_path, monkeypatch):
         for call in re.findall(r"^curl .*", shell(page), re.MULTILINE):
             done = subprocess.run(["bash", "-euc", call], capture_output=True, text=True, timeout=60)
             assert done.returncode == 0, (call, done.stdout, done.stderr)

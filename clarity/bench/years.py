@@ -116,7 +116,9 @@ def filled(size: Size) -> Iterator[tuple[Engine, float]]:
     with tempfile.TemporaryDirectory(prefix="clarity-bench-", ignore_cleanup_errors=True) as folder:
         home = Path(folder)
         home.chmod(0o755)  # PostgreSQL does not run as root; its own user has to come through here
-        settings = stack.up(Settings(CLARITY_HOME=home / "home"), parts=("postgres",)).settings
+        # whatever database the environment names: it is somebody's, and nothing is drawn into it
+        own = Settings(CLARITY_HOME=home / "home").model_copy(update={"database_url": None})
+        settings = stack.up(own, parts=("postgres",)).settings
         engine = database.engine(settings.need("database_url"))
         try:
             database.upgrade(settings.need("database_url"))

@@ -1,5 +1,6 @@
 """The libraries that a result depends on, and the whole lock of the environment that made it."""
 
+from functools import cache
 from importlib import metadata
 
 NAME = "environment.txt"
@@ -18,7 +19,10 @@ def versions() -> dict[str, str]:
     return {name: installed[name] for name in _MATTER if name in installed}
 
 
+@cache
 def _installed() -> dict[str, str]:
+    """Read once: a process keeps what it has loaded, and hundreds of files are half a second each time."""
     # A half-removed distribution has no name.
-    named = ((dist.metadata["Name"], dist.version) for dist in metadata.distributions())
+    said = (dist.metadata for dist in metadata.distributions())
+    named = ((one["Name"], one["Version"]) for one in said)
     return {name.lower().replace("_", "-"): version for name, version in named if name}

@@ -20,24 +20,28 @@ SHAPE = (
 )
 
 
-@pytest.fixture
-def link(settings: Settings) -> Iterator[psycopg.Connection]:
-    url = make_url(settings.need("database_url")).set(drivername="postgresql")
-    with psycopg.connect(url.render_as_string(hide_password=False), autocommit=True) as made:
-        yield made
+@pytest.fixture(scope="module")
+def rules(module_settings: Settings) -> tuple[set[object], set[object]]:
+    """Of the schema, before and after years of nights were drawn into the database of these tests."""
+    url = make_url(module_settings.need("database_url")).set(drivername="postgresql")
+    with psycopg.connect(url.render_as_string(hide_password=False), autocommit=True) as link:
+        before = set(link.execute(SHAPE).fetchall())
+        years.fill(link, SIZE)
+        return before, set(link.execute(SHAPE).fetchall())
 
 
 @pytest.fixture
-def engine(settings: Settings) -> Iterator[database.Engine]:
-    made = database.engine(settings.need("database_url"))
+def engine(module_settings: Settings, rules: object) -> Iterator[database.Engine]:
+    made = database.engine(module_settings.need("database_url"))
     yield made
     made.dispose()
 
 
-def test_years_of_nights_keep_every_rule_of_the_schema(link: psycopg.Connection, engine: database.Engine) -> None:
-    before = set(link.execute(SHAPE).fetchall())
-    years.fill(link, SIZE)
-    assert set(link.execute(SHAPE).fetchall()) == before
+def test_years_of_nights_keep_every_rule_of_the_schema(
+    rules: tuple[set[object], set[object]], engine: database.Engine
+) -> None:
+    before, after = rules
+    assert after == before
     with database.session(engine) as session:
         states = dict(
             session.execute(select(tables.Scan.state, func.count()).group_by(tables.Scan.state)).tuples().all()
@@ -51,8 +55,7 @@ def test_years_of_nights_keep_every_rule_of_the_schema(link: psycopg.Connection,
     assert outcomes == SIZE.visits - SIZE.waiting  # of each visit that was scored one stands
 
 
-def test_the_worklist_of_years_is_walked_once_in_its_order(link: psycopg.Connection, engine: database.Engine) -> None:
-    years.fill(link, SIZE)
+def test_the_worklist_of_years_is_walked_once_in_its_order(engine: database.Engine) -> None:
     seen: list[worklist.Entry] = []
     with database.session(engine) as session:
         cursor: worklist.Cursor | None = None
@@ -67,9 +70,11 @@ def test_the_worklist_of_years_is_walked_once_in_its_order(link: psycopg.Connect
     assert [entry.cursor.id for entry in seen] == list(expected)
 
 
-def test_the_bench_gives_its_rows_and_leaves_nothing_behind() -> None:
+def test_the_bench_gives_its_rows_and_leaves_the_database_of_the_environment_alone(engine: database.Engine) -> None:
     found = {row.name: row for row in bench.rows(4_000, calls=3)}
     names = ("worklist_ms", "history_ms", "claim_ms", "report_ms", "bytes_a_capture", "paging", "written")
     assert list(found) == [f"database.{name}" for name in names]
     assert found["database.claim_ms"].target == 50 and found["database.claim_ms"].value > 0
     assert found["database.written"].detail["rows"] == 400
+    with database.session(engine) as session:
+        assert session.scalar(select(func.count()).select_from(tables.Scan)) == SIZE.captures

@@ -13,7 +13,6 @@ from clarity.inference.bundle import Bundle
 from clarity.inference.spec import NAME as SPEC
 from clarity.registry.models import Registry
 from clarity.settings import Settings
-from tests import tiny
 from tests.integration.registering import new_name, new_run
 
 pytestmark = pytest.mark.stack
@@ -25,10 +24,9 @@ def registry(stack: Settings) -> Registry:
 
 
 @pytest.fixture(scope="module")
-def bundles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def bundles(tiny_bundles: list[Bundle]) -> tuple[Path, Path]:
     """Two different sound bundles."""
-    made = [tiny.write_bundle(tmp_path_factory.mktemp("tiny"), tiny.TinyNetwork(seed)) for seed in (1, 2)]
-    return made[0].path, made[1].path
+    return tiny_bundles[0].path, tiny_bundles[1].path
 
 
 def contents(folder: Path) -> dict[str, bytes]:

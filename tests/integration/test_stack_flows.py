@@ -16,6 +16,7 @@ import yaml
 from sqlalchemy import func, select
 
 from clarity import stack as local
+from clarity.inference.bundle import Bundle
 from clarity.registry import promotion
 from clarity.registry.models import Registry
 from clarity.settings import Settings
@@ -238,12 +239,12 @@ def test_after_kill_9_of_everything_the_next_up_brings_all_of_it_back(whole: Set
     assert until(lambda: Api(whole).state(again)["type"] == "COMPLETED", 180)
 
 
-def test_the_nightly_deployment_screens_what_lies_in_the_inbox_by_itself(whole: Settings, tmp_path: Path) -> None:
+def test_the_nightly_deployment_screens_what_lies_in_the_inbox_by_itself(whole: Settings, tiny_bundle: Bundle) -> None:
     """The project's own flow, configuration and deployment; only the hour is another."""
     shutil.copytree(PROJECT / "flows", whole.project / "flows", dirs_exist_ok=True)
     engine, objects = database.engine(whole.need("database_url")), Objects(whole)
     registry = Registry(whole.need("mlflow_tracking_uri"))
-    ref = registry.register(tiny.write_bundle(tmp_path).path, new_run(registry), tiny.PARAMS.model.name)
+    ref = registry.register(tiny_bundle.path, new_run(registry), tiny.PARAMS.model.name)
     promotion.promote(registry, engine, ref, actor="test", reasons=["for the test"])
     for number in range(2):
         objects.put(f"inbox/{number}.jpg", tiny.jpeg(tiny.eye(seed=number)))

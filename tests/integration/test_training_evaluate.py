@@ -174,7 +174,7 @@ def test_canaries_were_heard_by_every_form(evaluated: Evaluated) -> None:
 
 @pytest.fixture(scope="module")
 def turned(evaluated: Evaluated, tmp_path_factory: pytest.TempPathFactory) -> Evaluated:
-    """The same network judged on photographs of another source, with all test grades turned round."""
+    """The same network judged on photographs of another source, with all test grades turned round; no int8 of it."""
     paths = Paths(tmp_path_factory.mktemp("turned"))
     paths.artifacts.mkdir()
     for name in ("prepared", "training"):
@@ -182,8 +182,9 @@ def turned(evaluated: Evaluated, tmp_path_factory: pytest.TempPathFactory) -> Ev
     split = pd.read_csv(evaluated.paths.split).assign(source="idrid")
     split.loc[split["split"] == "test", "grade"] = 4 - split["grade"]
     split.to_csv(paths.split, index=False)
-    record = Recorded()
-    return Evaluated(paths, evaluated.params, evaluate.evaluate(evaluated.params, paths, record, ORIGIN), record)
+    judged = evaluated.params.evaluate.model_copy(update={"quantise_photographs": 0, "canaries": 1})
+    params, record = evaluated.params.model_copy(update={"evaluate": judged}), Recorded()
+    return Evaluated(paths, params, evaluate.evaluate(params, paths, record, ORIGIN), record)
 
 
 def test_temperature_and_thresholds_come_from_validation_alone(evaluated: Evaluated, turned: Evaluated) -> None:

@@ -4,7 +4,6 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -79,9 +78,3 @@ def send(
 def get(live: Live, path: str, **params: Any) -> Any:
     with live.client as client:
         return client.get(f"/v1{path}", params=params).raise_for_status().json()
-
-
-def bundle_path(folder: Path, seed: int) -> Path:
-    from tests import tiny
-
-    return tiny.write_bundle(folder, tiny.TinyNetwork(seed)).path

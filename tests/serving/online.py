@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clarity.access import keys
+from clarity.inference.bundle import Bundle
 from clarity.settings import Settings
 from clarity.storage import database
-from tests import tiny
 from tests.serving.live import Live, serving
 
 PASSED_ON = ("CLARITY_DATABASE_URL", "CLARITY_S3_", "CLARITY_IDENTITY_KEYS", "CLARITY_SEARCH_KEY")
@@ -33,9 +33,8 @@ class Online:
 
 
 @contextmanager
-def online(settings: Settings, folder: Path, *arguments: str) -> Iterator[Online]:
+def online(settings: Settings, bundle: Bundle, folder: Path, *arguments: str) -> Iterator[Online]:
     """``settings``: of a database and a bucket of the test's own."""
-    bundle = tiny.write_bundle(folder / "served").path
     own = {name: value for name, value in settings.environment().items() if name.startswith(PASSED_ON)}
-    with serving(folder / "home", "--bundle", str(bundle), *arguments, open_=False, **own) as live:
+    with serving(folder / "home", "--bundle", str(bundle.path), *arguments, open_=False, **own) as live:
         yield Online(live, settings)

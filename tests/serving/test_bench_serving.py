@@ -10,6 +10,7 @@ from clarity.bench.online.place import Place
 from clarity.bench.online.plan import Plan
 from clarity.bench.online.server import Server
 from clarity.bench.serving import start
+from clarity.inference.bundle import Bundle
 from clarity.settings import Settings
 from tests import tiny
 from tests.unit.test_bench_online import stub
@@ -19,9 +20,8 @@ PHOTOGRAPHS = tuple(tiny.jpeg(tiny.eye(seed=seed)) for seed in range(6))
 
 
 @pytest.fixture
-def here(settings: Settings, tmp_path: Path) -> Iterator[Place]:
-    bundles = [tiny.write_bundle(tmp_path / str(seed), tiny.TinyNetwork(seed)) for seed in range(3)]
-    with place.furnished(settings, bundles, PHOTOGRAPHS, tmp_path) as made:
+def here(settings: Settings, tiny_bundles: list[Bundle], tmp_path: Path) -> Iterator[Place]:
+    with place.furnished(settings, tiny_bundles, PHOTOGRAPHS, tmp_path) as made:
         yield made
 
 

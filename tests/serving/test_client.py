@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from clarity.client import Client, answers, errors
+from clarity.inference.bundle import Bundle
 from clarity.settings import Settings
 from clarity.storage import keys
 from tests import tiny
@@ -17,8 +18,8 @@ SEEDS = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
-def service(module_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Online]:
-    with online(module_settings, tmp_path_factory.mktemp("client")) as running:
+def service(module_settings: Settings, bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Online]:
+    with online(module_settings, bundle, tmp_path_factory.mktemp("client")) as running:
         yield running
 
 

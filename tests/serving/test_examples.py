@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from clarity.client import Client
+from clarity.inference.bundle import Bundle
 from clarity.settings import Settings
 from serving import reference
 from serving.samples import SAMPLES
@@ -26,8 +27,8 @@ def document() -> reference.Document:
 
 
 @pytest.fixture(scope="module")
-def service(module_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Online]:
-    with online(module_settings, tmp_path_factory.mktemp("examples")) as running:
+def service(module_settings: Settings, bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Online]:
+    with online(module_settings, bundle, tmp_path_factory.mktemp("examples")) as running:
         yield running
 
 

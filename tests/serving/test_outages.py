@@ -16,6 +16,7 @@ from sqlalchemy import select
 
 from clarity import stack as local
 from clarity.access import keys
+from clarity.inference.bundle import Bundle
 from clarity.settings import Settings
 from clarity.storage import database, tables
 from clarity.storage.objects import Objects
@@ -23,7 +24,7 @@ from serving.keyring import STALE_S
 from tests import tiny
 from tests.conftest import PROJECT, STACK_VARIABLES
 from tests.integration.test_stack import SMALL, kill, pids
-from tests.serving.clinic import Place, bundle_path, variables
+from tests.serving.clinic import Place, variables
 from tests.serving.live import Live, serving
 
 CALLERS = 3
@@ -58,10 +59,9 @@ def place(settings: Settings) -> Iterator[Place]:
 
 
 @pytest.fixture(scope="module")
-def live(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+def live(settings: Settings, bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     home = tmp_path_factory.mktemp("served")
-    path = str(bundle_path(home / "bundle", 0))
-    with serving(home / "serve", "--bundle", path, **variables(settings)) as running:
+    with serving(home / "serve", "--bundle", str(bundle.path), **variables(settings)) as running:
         yield running
 
 
@@ -174,9 +174,8 @@ def test_without_a_patient_neither_is_missed(live: Live, settings: Settings) -> 
 
 
 def test_a_key_opens_the_service_again_after_postgresql_was_stopped_and_started(
-    place: Place, settings: Settings, tmp_path: Path
+    place: Place, settings: Settings, bundle: Bundle, tmp_path: Path
 ) -> None:
-    path = str(bundle_path(tmp_path / "bundle", 0))
     secret = keys.make(place.engine, "camera", ["read"], rate_per_minute=6000, expires_at=None)[1]
 
     def asked(live: Live, key: str = secret) -> tuple[int, str]:
@@ -184,7 +183,7 @@ def test_a_key_opens_the_service_again_after_postgresql_was_stopped_and_started(
             answer = client.get("/v1/worklist", headers={"X-API-Key": key})
         return answer.status_code, answer.json().get("code", "")
 
-    with serving(tmp_path / "serve", "--bundle", path, open_=False, **variables(settings)) as live:
+    with serving(tmp_path / "serve", "--bundle", str(bundle.path), open_=False, **variables(settings)) as live:
         assert asked(live) == (200, "")
         try:
             local.down(settings, parts=("postgres",))

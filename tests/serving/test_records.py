@@ -15,6 +15,7 @@ import pytest
 from PIL import Image as PillowImage
 from sqlalchemy import func, select, update
 
+from clarity.inference.bundle import Bundle
 from clarity.settings import Settings
 from clarity.storage import database, keys, tables
 from serving import examples
@@ -25,7 +26,7 @@ from serving.schemas import Problem
 from serving.visits import History
 from serving.waiting import Worklist
 from tests import tiny
-from tests.serving.clinic import Place, bundle_path, get, place, send, variables
+from tests.serving.clinic import Place, get, place, send, variables
 from tests.serving.live import Live, serving
 
 BLANK = tiny.jpeg(np.full((300, 300, 3), 255, np.uint8))
@@ -39,12 +40,12 @@ def clinic(stack: Settings, _template: str) -> Iterator[Place]:
 
 
 @pytest.fixture(scope="module")
-def live(clinic: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+def live(clinic: Place, tiny_bundles: list[Bundle], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     home = tmp_path_factory.mktemp("first")
     (home / "more.yaml").write_text(
         f"serving:\n  max_images: {MAX_IMAGES}\n  url_expires_s: 60\n  idempotency_s: 3600\n"
     )
-    path = str(bundle_path(home / "bundle", 0))
+    path = str(tiny_bundles[0].path)
     with serving(
         home / "serve", "--bundle", path, configuration=[home / "more.yaml"], **variables(clinic.settings)
     ) as run:
@@ -52,10 +53,10 @@ def live(clinic: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Li
 
 
 @pytest.fixture(scope="module")
-def later(clinic: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+def later(clinic: Place, tiny_bundles: list[Bundle], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """The same place, another model: as after a promotion."""
     home = tmp_path_factory.mktemp("second")
-    path = str(bundle_path(home / "bundle", 3))
+    path = str(tiny_bundles[1].path)
     with serving(home / "serve", "--bundle", path, **variables(clinic.settings)) as run:
         yield run
 

@@ -7,14 +7,15 @@ import pytest
 
 from clarity.bench import fresh
 from clarity.errors import InferenceError
+from clarity.inference.bundle import Bundle
 from tests import tiny
 
 
-def test_a_fresh_process_answers_and_says_what_it_holds(tmp_path: Path) -> None:
+def test_a_fresh_process_answers_and_says_what_it_holds(tiny_bundle: Bundle, tmp_path: Path) -> None:
     photograph = tmp_path / "eye.jpg"
     photograph.write_bytes(tiny.jpeg(tiny.eye()))
     started = time.perf_counter()
-    start, resident = fresh.rows(tiny.write_bundle(tmp_path).path, photograph, ["fp32"], 1)
+    start, resident = fresh.rows(tiny_bundle.path, photograph, ["fp32"], 1)
     took = time.perf_counter() - started
     assert (start.name, start.target, resident.name, resident.target) == (
         "inference.start_s", 2.0, "inference.resident_mb", 600.0,
@@ -23,11 +24,11 @@ def test_a_fresh_process_answers_and_says_what_it_holds(tmp_path: Path) -> None:
     assert 50 < resident.value <= float(resident.detail["fp32_peak"]) + 1 and not resident.more_is_better
 
 
-def test_a_process_that_fails_is_not_measured(tmp_path: Path) -> None:
+def test_a_process_that_fails_is_not_measured(tiny_bundle: Bundle, tmp_path: Path) -> None:
     photograph = tmp_path / "letter.jpg"
     photograph.write_text("Dear doctor")
     with pytest.raises(InferenceError, match="fresh process at fp32: ended with 1"):
-        fresh.rows(tiny.write_bundle(tmp_path).path, photograph, ["fp32"], 1)
+        fresh.rows(tiny_bundle.path, photograph, ["fp32"], 1)
 
 
 def test_the_loop_of_multiplications_does_all_of_them() -> None:

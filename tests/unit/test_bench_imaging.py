@@ -9,6 +9,7 @@ import pytest
 
 from clarity.bench import imaging, paths
 from clarity.imaging import prepare
+from clarity.inference.bundle import Bundle
 from tests import tiny
 from tests.unit.imaging_files import jpeg, retina
 
@@ -41,12 +42,12 @@ def test_the_usual_way_gives_the_same_shape() -> None:
     assert imaging.usual(data).dtype == imaging.ours(data).dtype
 
 
-def test_a_model_grades_what_both_paths_prepare_and_the_row_says_how_often_alike(tmp_path: Path) -> None:
-    (tmp_path / "photographs").mkdir()
-    for seed in range(3):
-        (tmp_path / f"photographs/{seed}.jpg").write_bytes(tiny.jpeg(tiny.eye(900, 800, seed=seed)))
-    bundle = tiny.write_bundle(tmp_path).path
-    *_, same = imaging.rows(tmp_path / "photographs", 1, bundle)
+def test_a_model_grades_what_both_paths_prepare_and_the_row_says_how_often_alike(
+    tmp_path: Path, tiny_bundle: Bundle
+) -> None:
+    for seed, size in enumerate([(4000, 2600), (1150, 900), (900, 800)]):  # of every size, so that none is drawn
+        (tmp_path / f"{seed}.jpg").write_bytes(tiny.jpeg(tiny.eye(*size, seed=seed)))
+    *_, same = imaging.rows(tmp_path, 1, tiny_bundle.path)
     assert (same.name, same.target, same.unit) == ("imaging.same_grades", 0.995, "share")
     assert same.detail["photographs"] == 3
     assert same.value == 1 - float(same.detail["different"]) / 3

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from clarity.bench import page
 from clarity.bench.rows import Row, interleaved, machine
 from clarity.cli import app
+from tests.unit.imaging_files import jpeg, retina
 
 
 @pytest.mark.parametrize(
@@ -39,8 +40,12 @@ def test_the_page_names_every_row_its_verdict_and_the_machine() -> None:
 
 
 def test_check_ends_with_1_exactly_where_a_row_does_not_hold(tmp_path: Path) -> None:
-    told = tmp_path / "rows.json"
-    done = CliRunner().invoke(app, ["bench", "imaging", "--repeats", "1", "--check", "--json", str(told)])
+    told, images = tmp_path / "rows.json", tmp_path / "images"
+    images.mkdir()
+    for name, data in (("large", jpeg(retina(4000, 2600))), ("one", jpeg(retina(1150, 900)))):
+        (images / f"{name}.jpg").write_bytes(data)
+    asked = ["bench", "imaging", "--images", str(images), "--repeats", "1", "--check", "--json", str(told)]
+    done = CliRunner().invoke(app, asked)
     rows = json.loads(told.read_text())["rows"]
     faster, nearer = rows[:2], rows[2:]
     assert [row["name"] for row in faster] == ["imaging.large", "imaging.one_megapixel"]
