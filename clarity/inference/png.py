@@ -33,9 +33,7 @@ def _filtered(lines: NDArray[np.uint8]) -> NDArray[np.uint8]:
     framed = np.zeros((lines.shape[0] + 1, lines.shape[1] + 3), np.uint8)
     framed[1:, 3:] = lines
     left, above = framed[1:, :-3], framed[:-1, 3:]
-    mean = left ^ above
-    mean >>= 1
-    mean += left & above  # (a + b) / 2 without a ninth bit
+    mean = np.bitwise_and(left, above) + (np.bitwise_xor(left, above) >> 1)  # (a + b) / 2 without a ninth bit
     filtered = np.empty((lines.shape[0], lines.shape[1] + 1), np.uint8)
     filtered[:, 0] = _AVERAGE
     np.subtract(lines, mean, out=filtered[:, 1:])
