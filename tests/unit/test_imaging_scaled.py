@@ -108,7 +108,7 @@ def test_a_jpeg_is_decoded_to_the_smallest_size_that_is_not_too_small(width: int
 
 
 def test_a_photograph_of_less_than_four_pixels_for_each_that_is_shown_is_decoded_in_full() -> None:
-    """At half its size it would have a fifth more than are shown, each rounded, and a network may see it."""
+    """At half its size it would have two for each that is shown, rounded on their own, and a network may see that."""
     grain = np.random.default_rng(5).integers(-9, 10, (1068, 1608, 3))
     data = jpeg(np.clip(retina(1608, 1068) + grain, 0, 255).astype(np.uint8))
     fast, whole = both(data, IMAGING.model_copy(update={"size": 384}))
