@@ -4,6 +4,7 @@ Pure functions. Colours are viridis (perceptually uniform, readable by colour-bl
 follows the evidence, so that where there is none the photograph is seen as it is.
 """
 
+import functools
 from io import BytesIO
 from typing import Literal
 
@@ -14,7 +15,7 @@ from PIL import Image as Pillow
 
 from clarity import grades
 from clarity.errors import InferenceError
-from clarity.inference import carried
+from clarity.inference import carried, png
 from clarity.records import Image, Prepared
 
 Map = NDArray[np.float32]
@@ -26,13 +27,14 @@ _VIRIDIS = cv2.cvtColor(
     cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB
 )
 """(256, 1, 3) RGB: given to OpenCV as it shall come out, no picture is turned from BGR."""
-_PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE,
-        cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_AVG]  # fmt: skip
-"""Of all settings the quickest that is no larger than the library's own choice: 8 ms instead of 18 for 512 pixels."""
+_KEPT = np.rint(255 - _OPACITY * np.arange(256)).astype(np.uint8)
+"""(256,): by the level of the evidence, how many 255ths of the photograph stay."""
+_TINT = np.rint((1 - _KEPT / 255)[:, None, None] * _VIRIDIS).astype(np.uint8)
+"""(256, 1, 3) RGB: what of the colour is added to them."""
 _EPSILON = 1e-7
 """As in pytorch-grad-cam: keeps an all-zero map zero."""
 _WEBP_QUALITY, _WEBP_METHOD = 90, 0
-"""31 kB in 7 ms for 512 pixels, as PNG 247 kB in 6 ms. OpenCV knows no method but the fourth, which takes 18 ms."""
+"""31 kB in 7 ms for 512 pixels, as PNG 245 kB in 3 ms. OpenCV knows no method but the fourth, which takes 18 ms."""
 
 
 def heatmap(maps: Map, grade: Subject) -> Map:
@@ -59,9 +61,17 @@ def evidence(maps: Map, grade: Subject) -> Map:
 
 def upsample(cam: Map, width: int, height: int) -> Map:
     """(h, w) -> (height, width) float32 in 0..1, smoothly (cubic); the centres of cells stay where they are."""
-    grown = cv2.resize(cam, (width, height), interpolation=cv2.INTER_CUBIC)
-    clipped: Map = np.clip(grown, 0.0, 1.0).astype(np.float32)
+    down, across = _growth(cam.shape[0], height), _growth(cam.shape[1], width)
+    grown = cv2.gemm(cv2.gemm(down, cam, 1, None, 0), across, 1, None, 0, flags=cv2.GEMM_2_T)
+    clipped: Map = np.clip(grown, 0.0, 1.0, out=grown)
     return clipped
+
+
+@functools.lru_cache(maxsize=16)
+def _growth(cells: int, pixels: int) -> Map:
+    """(pixels, cells): how much of each cell each pixel takes. Multiplied by it, a map grows in a sixth of the time."""
+    grown: Map = cv2.resize(np.eye(cells, dtype=np.float32), (cells, pixels), interpolation=cv2.INTER_CUBIC)
+    return grown
 
 
 def field_mask(prepared: Prepared, size: int) -> Map:
@@ -71,18 +81,25 @@ def field_mask(prepared: Prepared, size: int) -> Map:
     """
     step = prepared.crop.side / size
     at = (np.arange(size, dtype=np.float32) + 0.5) * step - 0.5
-    x, y = (prepared.crop.left + at)[None, :], (prepared.crop.top + at)[:, None]
-    soft = np.float32(step * max(1.0, 0.01 * size))
-    away = np.sqrt((x - prepared.field.cx) ** 2 + (y - prepared.field.cy) ** 2, dtype=np.float32)
-    frame = np.minimum(np.minimum(x, prepared.width - 1 - x), np.minimum(y, prepared.height - 1 - y))
-    mask: Map = np.clip(np.minimum(prepared.field.radius - away, frame) / soft + np.float32(0.5), 0, 1)
-    return mask
+    x, y = prepared.crop.left + at, prepared.crop.top + at
+    soft = step * max(1.0, 0.01 * size)
+    from_x, from_y = (x - prepared.field.cx) / soft, (y - prepared.field.cy) / soft
+    away = cv2.sqrt(np.add.outer(from_y * from_y, from_x * from_x))
+    mask: Map = np.subtract(np.float32(prepared.field.radius / soft), away, out=away)
+    np.minimum(mask, np.minimum(x, prepared.width - 1 - x) / soft, out=mask)
+    np.minimum(mask, (np.minimum(y, prepared.height - 1 - y) / soft)[:, None], out=mask)
+    mask += 0.5
+    return np.clip(mask, 0, 1, out=mask)
 
 
 def overlay(image: Image, cam: Map) -> Image:
-    """Lay a map (H, W) in 0..1 over an RGB image (H, W, 3); neither is changed."""
-    alpha = np.multiply(cam, _OPACITY, dtype=np.float32)
-    blended: Image = cv2.blendLinear(image, colours(cam), 1 - alpha, alpha)
+    """Lay a map (H, W) in 0..1 over an RGB image (H, W, 3); neither is changed.
+
+    By whole levels of 255 and tables: in half the time of a blend in floats, and within two grey levels of it.
+    """
+    levels = cv2.multiply(cam, 255.0, dtype=cv2.CV_8U)
+    kept = cv2.cvtColor(cv2.LUT(levels, _KEPT), cv2.COLOR_GRAY2RGB)
+    blended: Image = cv2.add(cv2.multiply(image, kept, scale=1 / 255), cv2.applyColorMap(levels, _TINT))
     return blended
 
 
@@ -113,19 +130,12 @@ def on_original(original: Image, prepared: Prepared, cam: Map, max_side: int = 1
     return overlay(image, cv2.warpAffine(square, move, (width, height), flags=cv2.INTER_LINEAR).astype(np.float32))
 
 
-def colours(cam: Map) -> Image:
-    """A map in 0..1 as viridis, RGB uint8."""
-    levels = np.rint(np.clip(cam, 0.0, 1.0) * 255).astype(np.uint8)
-    coloured: Image = cv2.applyColorMap(levels, _VIRIDIS)
-    return coloured
-
-
 def encode(image: Image, format: Format = "png", *, maps: Map | None = None) -> bytes:
     """RGB (H, W, 3) uint8 as PNG, or as WebP (lossy, an eighth of the bytes): no EXIF, no text, no date.
 
     The file also carries ``maps`` (5, h, w), for ``numbers``. Raises InferenceError where float16 cannot hold them.
     """
-    data = _webp(image) if format == "webp" else _png(image)
+    data = _webp(image) if format == "webp" else png.write(image)
     return data if maps is None else carried.put(data, maps)
 
 
@@ -135,13 +145,6 @@ def numbers(picture: bytes) -> Map:
     Raises InferenceError where it carries none.
     """
     return carried.get(picture)
-
-
-def _png(image: Image) -> bytes:
-    done, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), _PNG)
-    if not done:
-        raise InferenceError(f"picture {image.shape}: could not be encoded as PNG")
-    return bytes(data.tobytes())
 
 
 def _webp(image: Image) -> bytes:

@@ -11,7 +11,7 @@ from PIL import Image as PillowImage
 
 from clarity.errors import InferenceError
 from clarity.imaging import decode, prepare_image
-from clarity.inference import export, heatmap, legend
+from clarity.inference import export, heatmap, legend, png
 from clarity.inference.network import bare
 from clarity.records import Crop, Field, Prepared, Quality
 from tests import tiny
@@ -146,15 +146,18 @@ def test_a_legend_that_is_drawn_over_does_not_show_on_the_next_picture() -> None
     assert not np.array_equal(legend.with_legend(np.zeros((224, 224, 3), np.uint8), 3), untouched)
 
 
-def test_colours_are_opencv_s_viridis_as_rgb() -> None:
-    cam = np.random.default_rng(4).random((40, 50)).astype(np.float32)
-    levels = np.rint(cam * 255).astype(np.uint8)
-    wanted = cv2.applyColorMap(levels, cv2.COLORMAP_VIRIDIS)[:, :, ::-1]
-    np.testing.assert_array_equal(heatmap.colours(cam), wanted)
+def test_an_overlay_is_the_photograph_blended_with_opencv_s_viridis_by_the_evidence() -> None:
+    rng = np.random.default_rng(4)
+    image, cam = rng.integers(0, 256, (300, 400, 3), dtype=np.uint8), rng.random((300, 400), np.float32)
+    viridis = cv2.applyColorMap(np.rint(cam * 255).astype(np.uint8), cv2.COLORMAP_VIRIDIS)[:, :, ::-1]
+    alpha = 0.65 * cam[:, :, None]
+    apart = np.abs(heatmap.overlay(image, cam) - np.rint(image * (1 - alpha) + viridis * alpha))
+    assert apart.max() <= 2 and (apart > 1).mean() < 1e-3
+    np.testing.assert_array_equal(heatmap.overlay(image, np.zeros_like(cam)), image)
 
 
-def test_colours_grow_brighter_with_the_evidence() -> None:
-    scale = heatmap.colours(np.linspace(0, 1, 256, dtype=np.float32)[None])
+def test_an_overlay_grows_brighter_with_the_evidence() -> None:
+    scale = heatmap.overlay(np.zeros((1, 256, 3), np.uint8), np.linspace(0, 1, 256, dtype=np.float32)[None])
     light = cv2.cvtColor(scale, cv2.COLOR_RGB2LAB)[0, :, 0].astype(int)
     assert (np.diff(light) >= -1).all() and light[-1] - light[0] > 150
 
@@ -165,6 +168,31 @@ def test_a_picture_is_a_png_of_the_same_pixels_with_nothing_else_in_it(tmp_path:
     with PillowImage.open(tmp_path / "p.png") as opened:
         assert opened.format == "PNG" and opened.info == {} and not opened.getexif()
         np.testing.assert_array_equal(np.asarray(opened), picture)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (7, 1), (33, 64), (572, 512)])
+@pytest.mark.parametrize("kind", ["noise", "flat", "steps"])
+def test_every_reader_sees_the_pixels_that_were_written_as_png(shape: tuple[int, int], kind: str) -> None:
+    picture = {
+        "noise": np.random.default_rng(6).integers(0, 256, (*shape, 3), dtype=np.uint8),
+        "flat": np.full((*shape, 3), 255, np.uint8),
+        "steps": np.add.outer(np.arange(shape[0]) * 85, np.arange(shape[1] * 3) * 127).astype(np.uint8),
+    }[kind].reshape(*shape, 3)
+    data = png.write(picture)
+    with PillowImage.open(io.BytesIO(data)) as opened:
+        np.testing.assert_array_equal(np.asarray(opened), picture)
+    seen = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(seen[:, :, ::-1], picture)
+
+
+def test_a_png_that_is_a_view_of_a_larger_picture_shows_that_part() -> None:
+    picture = tiny.eye(64, 48)[10:50:2, 5:40]
+    np.testing.assert_array_equal(np.asarray(PillowImage.open(io.BytesIO(png.write(picture)))), picture)
+
+
+def test_a_png_is_hardly_larger_than_opencv_s_own() -> None:
+    picture = tiny.eye(512, 512)
+    assert len(png.write(picture)) < 1.1 * len(cv2.imencode(".png", picture[:, :, ::-1])[1])
 
 
 MAPS = np.random.default_rng(5).normal(0, 8, (5, 12, 12)).astype(np.float32)

@@ -107,11 +107,19 @@ def test_a_jpeg_is_decoded_to_the_smallest_size_that_is_not_too_small(width: int
     assert view.factor == 8 or shorter < least * view.factor * 2
 
 
+def test_a_photograph_of_less_than_four_pixels_for_each_that_is_shown_is_decoded_in_full() -> None:
+    """At half its size it would have two for each that is shown, rounded on their own, and a network may see that."""
+    grain = np.random.default_rng(5).integers(-9, 10, (1068, 1608, 3))
+    data = jpeg(np.clip(retina(1608, 1068) + grain, 0, 255).astype(np.uint8))
+    fast, whole = both(data, IMAGING.model_copy(update={"size": 384}))
+    np.testing.assert_array_equal(fast.image, whole.image)
+
+
 def test_a_small_field_of_view_is_decoded_again_larger() -> None:
-    """In the first look it would be 100 pixels across; the quality gate wants to see 256."""
-    data = jpeg(retina(1700, 1300, radius=270))
-    first = at_scale(data, IMAGING, least=256)
-    assert first.factor == 4 and 2 * 270 / first.factor < 256
+    """In the first look it would be 220 pixels across; the quality gate wants to see 256."""
+    data = jpeg(retina(2400, 2000, radius=440))
+    first = at_scale(data, IMAGING, least=round(1.9 * IMAGING.size))
+    assert first.factor == 4 and 2 * 440 / first.factor < 0.95 * 256
     fast, whole = both(data)
     assert apart(fast, whole) < 1.0
     assert abs(fast.quality.measures["sharpness"] - whole.quality.measures["sharpness"]) < 0.004
