@@ -1,7 +1,8 @@
 """Runs one night in this process and dies, or waits, at a boundary: before or after a step, a write, or a commit.
 
-``python -m clarity.drill.boundaries CONFIGURATION RUN [--die N | --hold N FILE | --count FILE] [--rescore]``. The
-night itself is the real one; what it calls is only counted on the way.
+Its arguments: ``CONFIGURATION RUN [--die AT | --hold AT FILE | --count FILE] [--rescore]``. AT is a boundary's number,
+or its name ("before score_batch"), which is the first of that name. The night itself is the real one; what it calls is
+only counted on the way.
 """
 
 import argparse
@@ -11,7 +12,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ _STEPS = (
 class Boundaries:
     """Counts boundaries as they are passed, from any thread, and acts at one of them."""
 
-    def __init__(self, die: int | None, hold: tuple[int, Path] | None) -> None:
+    def __init__(self, die: str | None, hold: tuple[str, Path] | None) -> None:
         self.passed: list[str] = []
         self._die, self._hold, self._lock = die, hold, threading.Lock()
 
@@ -40,10 +41,10 @@ class Boundaries:
         """A boundary was reached."""
         with self._lock:
             self.passed.append(name)
-            number = len(self.passed)
-        if number == self._die:
+            known_as = (name, str(len(self.passed)))
+        if self._die in known_as:
             os.kill(os.getpid(), signal.SIGKILL)
-        if self._hold and number == self._hold[0]:
+        if self._hold and self._hold[0] in known_as:
             self._hold[1].with_suffix(".held").touch()
             while not self._hold[1].exists():
                 time.sleep(0.05)
@@ -73,10 +74,10 @@ def _watch(boundaries: Boundaries) -> None:
     event.listen(Engine, "commit", lambda _: boundaries.at("before commit"))
 
 
-def main() -> None:
+def main(arguments: Sequence[str]) -> None:
     """Run the night; exit code 1 where it ends with a named error."""
-    asked = _arguments()
-    boundaries = Boundaries(asked.die, (int(asked.hold[0]), Path(asked.hold[1])) if asked.hold else None)
+    asked = _asked(arguments)
+    boundaries = Boundaries(asked.die, (asked.hold[0], Path(asked.hold[1])) if asked.hold else None)
     _watch(boundaries)
     from clarity.errors import ClarityError
     from flows.screen import screen
@@ -91,16 +92,12 @@ def main() -> None:
             Path(asked.count).write_text("\n".join(boundaries.passed), encoding="utf-8")
 
 
-def _arguments() -> argparse.Namespace:
+def _asked(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("configuration")
     parser.add_argument("run")
-    parser.add_argument("--die", type=int)
+    parser.add_argument("--die")
     parser.add_argument("--hold", nargs=2)
     parser.add_argument("--count")
     parser.add_argument("--rescore", action="store_true")
-    return parser.parse_args()
-
-
-if __name__ == "__main__":
-    main()
+    return parser.parse_args(arguments)

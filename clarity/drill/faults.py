@@ -37,8 +37,8 @@ def all_of(passed: list[str], *, kills: int, every: int, seed: int) -> Iterator[
     for number in range(kills):
         share = dice.random()
         yield Fault(f"killed at a random moment ({number + 1})", lambda place, s=share: _killed_after(place, s))  # type: ignore[misc]
-    before = passed.index("before score_batch") + 1
-    middle = passed.index("after score_batch") + 1
+    # By name: how many commits come before it is another number where a step was tried again.
+    before, middle = "before score_batch", "after score_batch"
     yield Fault("PostgreSQL stopped and started", lambda place: _part_away(place, "postgres", middle))
     yield Fault("S3 stopped and started", lambda place: _part_away(place, "s3", middle))
     for mode, said in (("slow", "slow"), ("error", "answering 500"), ("shut", "shutting its door")):
@@ -67,7 +67,7 @@ def _killed_after(place: Place, share: float) -> list[str]:
     return []
 
 
-def _part_away(place: Place, part: str, boundary: int) -> list[str]:
+def _part_away(place: Place, part: str, boundary: str) -> list[str]:
     night, go = nights.hold(place, boundary)
     stack.down(place.breakable, parts=(part,))
     go.touch()
@@ -77,7 +77,7 @@ def _part_away(place: Place, part: str, boundary: int) -> list[str]:
     return []
 
 
-def _store(place: Place, mode: Mode, boundary: int) -> list[str]:
+def _store(place: Place, mode: Mode, boundary: str) -> list[str]:
     night, go = nights.hold(place, boundary)
     place.proxy.mode = mode
     go.touch()
@@ -87,7 +87,7 @@ def _store(place: Place, mode: Mode, boundary: int) -> list[str]:
     return []
 
 
-def _postgres_full(place: Place, boundary: int) -> list[str]:
+def _postgres_full(place: Place, boundary: str) -> list[str]:
     """The server's own error code for a full disk, raised at each new prediction until there is room again."""
     night, go = nights.hold(place, boundary)
     with database.connection(place.engine) as link:
@@ -113,9 +113,9 @@ def _twice(place: Place) -> list[str]:
     return [] if 0 in codes else [f"two nights at once ended with {codes}: neither did the work"]
 
 
-def _stalled(place: Place, boundary: int) -> list[str]:
+def _stalled(place: Place, boundary: str) -> list[str]:
     """A worker stalls after its claim until the lease is over; another finishes its chunk; then it goes on."""
-    nights.run(place, "--die", str(boundary))
+    nights.run(place, "--die", boundary)
     command = [sys.executable, "-m", "clarity.drill.worker", str(place.configuration)]
     go = place.folder / f"go-{uuid4().hex[:8]}"
     first = subprocess.Popen([*command, "first", str(go)], env=place.environment(), stdout=subprocess.PIPE, text=True)
@@ -132,7 +132,7 @@ def _stalled(place: Place, boundary: int) -> list[str]:
     return []
 
 
-def _promoted(place: Place, boundary: int) -> list[str]:
+def _promoted(place: Place, boundary: str) -> list[str]:
     before = _latest_version(place)
     night, go = nights.hold(place, boundary)
     ref = place.promote_again()

@@ -8,31 +8,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
 
+from clarity.drill.nursery import Night
 from clarity.drill.place import Place
 from clarity.errors import DrillError
 
 PATIENCE_S = 240.0
 
 
-def start(place: Place, *arguments: str) -> subprocess.Popen[bytes]:
-    """Begin a night; see ``boundaries`` for what may be asked of it."""
-    run = f"drill-{uuid4().hex[:10]}"
-    log = (place.folder / "nights.log").open("ab")
-    command = [sys.executable, "-m", "clarity.drill.boundaries", str(place.configuration), run, *arguments]
-    with log:
-        return subprocess.Popen(
-            command, env=place.environment(), cwd=place.settings.project, stdout=log, stderr=log, start_new_session=True
-        )
+def start(place: Place, *arguments: str) -> Night:
+    """Begin a night; see ``clarity.drill.boundaries`` for what may be asked of it. Raises DrillError."""
+    return place.nursery.start([str(place.configuration), f"drill-{uuid4().hex[:10]}", *arguments])
 
 
-def finish(night: subprocess.Popen[bytes], within_s: float = PATIENCE_S) -> int:
+def finish(night: Night, within_s: float = PATIENCE_S) -> int:
     """Wait for its end; its exit code. Raises DrillError where it hangs, and ends it."""
-    try:
-        return night.wait(within_s)
-    except subprocess.TimeoutExpired:
+    code = night.wait(within_s)
+    if code is None:
         night.kill()
-        night.wait()
-        raise DrillError(f"night of the drill: still running after {within_s:.0f} s, it hangs") from None
+        raise DrillError(f"night of the drill: still running after {within_s:.0f} s, it hangs")
+    return code
 
 
 def run(place: Place, *arguments: str) -> int:
@@ -54,10 +48,10 @@ def complete(place: Place, tries: int = 3) -> list[str]:
     return []
 
 
-def hold(place: Place, boundary: int, *arguments: str) -> tuple[subprocess.Popen[bytes], Path]:
+def hold(place: Place, boundary: str, *arguments: str) -> tuple[Night, Path]:
     """A night that waits at a boundary until the file that is returned exists. Raises DrillError."""
     flag = place.folder / f"go-{uuid4().hex[:8]}"
-    night = start(place, "--hold", str(boundary), str(flag), *arguments)
+    night = start(place, "--hold", boundary, str(flag), *arguments)
     held, until = flag.with_suffix(".held"), time.monotonic() + PATIENCE_S
     while not held.exists():
         if night.poll() is not None or time.monotonic() > until:
@@ -76,5 +70,5 @@ def boundaries(place: Place) -> list[str]:
 
 def last_lines(place: Place, number: int = 3) -> str:
     """Of what the nights said."""
-    lines: Sequence[str] = (place.folder / "nights.log").read_text(encoding="utf-8", errors="replace").splitlines()
+    lines: Sequence[str] = place.log.read_text(encoding="utf-8", errors="replace").splitlines()
     return json.dumps([line[-200:] for line in lines[-number:]])

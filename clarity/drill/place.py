@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 
 from clarity import params as parameters
 from clarity import stack
+from clarity.drill.nursery import Nursery
 from clarity.drill.proxy import Proxy, proxy
 from clarity.params import LimitParams, Params
 from clarity.records import ModelRef
@@ -43,6 +44,9 @@ class Place:
     params: Params
     bundle: Path
     folder: Path
+    log: Path
+    """Of what its nights say."""
+    nursery: Nursery
 
     def environment(self) -> dict[str, str]:
         """Of a night's process."""
@@ -92,14 +96,18 @@ def _made(
     engine = database.engine(own.need("database_url"))
     Objects(own).ensure_bucket()
     settings = own.model_copy(update={"home": folder / "night", "s3_endpoint_url": through.url})
-    made = Place(settings, own, engine, Objects(own), through, file, params, bundle, folder)
+    log = folder / "nights.log"
+    nursery = Nursery({**os.environ, **settings.environment()}, settings.project, log)
+    made = Place(settings, own, engine, Objects(own), through, file, params, bundle, folder, log, nursery)
     try:
         made.promote_again()
-        yield made
+        try:
+            yield made
+        finally:
+            Registry(running.need("mlflow_tracking_uri")).client.delete_registered_model(name)
     finally:
+        nursery.close()
         engine.dispose()
-        registry = Registry(running.need("mlflow_tracking_uri"))
-        registry.client.delete_registered_model(name)
 
 
 def _run(registry: Registry) -> str:

@@ -21,7 +21,7 @@ def main() -> None:
     """Score; prints "scored N lost M"."""
     configuration, name, *stall = sys.argv[1:]
     if stall:
-        watched = Boundaries(None, (1, Path(stall[0])))
+        watched = Boundaries(None, ("1", Path(stall[0])))
         Objects.put = watched.around(Objects.put, "put")  # type: ignore[method-assign]
     champion = steps.find_champion(parameters.load(configuration).model.name)
     engine, _ = steps.services()
