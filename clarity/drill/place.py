@@ -16,7 +16,7 @@ from clarity.drill.nursery import Nursery
 from clarity.drill.proxy import Proxy, proxy
 from clarity.params import LimitParams, Params
 from clarity.records import ModelRef
-from clarity.registry import promotion
+from clarity.registry import promotion, tracking
 from clarity.registry.models import Registry
 from clarity.settings import Settings
 from clarity.storage import database
@@ -111,8 +111,9 @@ def _made(
 
 
 def _run(registry: Registry) -> str:
-    found = registry.client.get_experiment_by_name(EXPERIMENT)
-    number = found.experiment_id if found else registry.client.create_experiment(EXPERIMENT)
-    run: str = registry.client.create_run(number).info.run_id
-    registry.client.set_terminated(run)
-    return run
+    with tracking.named_errors(registry.tracking_uri, f"a run of experiment {EXPERIMENT}"):
+        found = registry.client.get_experiment_by_name(EXPERIMENT)
+        number = found.experiment_id if found else registry.client.create_experiment(EXPERIMENT)
+        run: str = registry.client.create_run(number).info.run_id
+        registry.client.set_terminated(run)
+        return run

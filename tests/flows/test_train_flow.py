@@ -187,7 +187,7 @@ def seen_in_prefect(run: UUID | None) -> tuple[list[str], list[str]]:
     return [found.name.rsplit("-", 1)[0] for found in tasks], [str(found["data"]) for found in said]
 
 
-def test_again_without_a_change_every_stage_is_cached_and_nothing_is_made(bench: Bench) -> None:
+def test_again_without_a_change_nothing_is_made_but_a_promotion_that_died_half_way_is_completed(bench: Bench) -> None:
     first = train(str(bench.path))
     facts = train(str(bench.path))
     assert facts["stages"] == {"first": "cached", "second": "cached"}
@@ -195,9 +195,13 @@ def test_again_without_a_change_every_stage_is_cached_and_nothing_is_made(bench:
     assert facts["run_id"] == first["run_id"]
     assert len(bench.registry.list(bench.name)) == 1
     assert bench.rows() == [("1", "promoted")]
+    bench.registry.client.delete_registered_model_alias(bench.name, "champion")
+    assert train(str(bench.path))["decision"] == "champion"
+    assert bench.registry.champion(bench.name).version == "1"
+    assert bench.rows() == [("1", "promoted")]
 
 
-def test_a_better_challenger_replaces_the_champion_and_is_compared_on_the_same_photographs(
+def test_a_better_challenger_replaces_the_champion_and_once_a_person_rolled_it_back_is_not_promoted_by_itself(
     bench: Bench, bundles: list[Path]
 ) -> None:
     train(str(bench.path))
@@ -208,9 +212,14 @@ def test_a_better_challenger_replaces_the_champion_and_is_compared_on_the_same_p
     # the champion was scored anew: its network guesses, whatever its own training once recorded
     assert abs(facts["figures"]["champion_qwk"]) < 0.4
     assert bench.registry.version_of(bench.name, "previous") == "1"
+    promotion.rollback(bench.registry, bench.engine, bench.name, actor="ada", reasons=("worse at night",))
+    facts = train(str(bench.path))
+    assert (facts["decision"], facts["version"], facts["champion"]) == ("withdrawn", "2", "1")
+    assert bench.registry.champion(bench.name).version == "1"
+    assert bench.rows() == [("1", "promoted"), ("2", "promoted"), ("1", "rolled back")]
 
 
-def test_a_refused_challenger_is_a_completed_run_named_refused_and_the_champion_stays(
+def test_a_refused_challenger_is_a_completed_run_named_refused_and_the_champion_stays_until_a_person_says_otherwise(
     bench: Bench, bundles: list[Path]
 ) -> None:
     train(str(bench.path))
@@ -224,6 +233,30 @@ def test_a_refused_challenger_is_a_completed_run_named_refused_and_the_champion_
     assert bench.registry.champion(bench.name).version == "1"
     assert bench.rows() == [("1", "promoted"), ("2", "refused")]
     assert bench.registry.version_of(bench.name, "challenger") == "2"
+    a_person_lists_shows_promotes_and_rolls_back(bench)
+
+
+def a_person_lists_shows_promotes_and_rolls_back(bench: Bench) -> None:
+    """Version 1 is the champion, 2 was refused."""
+    app, run = typer.Typer(), CliRunner()
+    command.register(app)
+    named = ["--name", bench.name]
+    listed = run.invoke(app, ["model", "list", *named]).output
+    assert [line.split()[:3] for line in listed.splitlines()[1:]] == [
+        ["2", "challenger", "refused"],
+        ["1", "champion", "promoted"],
+    ]
+    shown = run.invoke(app, ["model", "show", "2", *named]).output
+    assert "refused by flow train/" in shown
+    assert run.invoke(app, ["model", "promote", "2", *named]).exit_code == 2  # without a reason
+    by_hand = run.invoke(app, ["model", "promote", "2", "--why", "a trial", "--who", "ada", *named])
+    assert "version 2 is the champion" in by_hand.output
+    back = run.invoke(app, ["model", "rollback", "--why", "trial over", "--who", "ada", *named])
+    assert "version 1 is the champion again" in back.output
+    facts = json.loads(run.invoke(app, ["model", "show", "--json", *named]).output)
+    assert [(row["action"], row["actor"], row["reasons"]) for row in facts["ledger"]][1:] == [
+        ("rolled back", "ada", ["trial over"])
+    ]
 
 
 def test_a_refused_challenger_is_judged_once_and_again_when_a_floor_changes(bench: Bench, bundles: list[Path]) -> None:
@@ -242,17 +275,6 @@ def test_a_refused_challenger_is_judged_once_and_again_when_a_floor_changes(benc
     assert bench.rows() == [("1", "refused"), ("1", "promoted")]
 
 
-def test_what_a_person_rolled_back_is_not_promoted_again_by_itself(bench: Bench, bundles: list[Path]) -> None:
-    train(str(bench.path))
-    bench.challenger(bundles[1], 0.2)
-    train(str(bench.path))
-    promotion.rollback(bench.registry, bench.engine, bench.name, actor="ada", reasons=("worse at night",))
-    facts = train(str(bench.path))
-    assert (facts["decision"], facts["version"], facts["champion"]) == ("withdrawn", "2", "1")
-    assert bench.registry.champion(bench.name).version == "1"
-    assert bench.rows() == [("1", "promoted"), ("2", "promoted"), ("1", "rolled back")]
-
-
 def test_a_stage_that_fails_is_a_failed_run_that_says_why_and_promotes_nothing(bench: Bench) -> None:
     (bench.path / "input/fail").touch()
     with pytest.raises(WorkspaceError, match="no luck today"):
@@ -261,13 +283,6 @@ def test_a_stage_that_fails_is_a_failed_run_that_says_why_and_promotes_nothing(b
     assert list(bench.registry.list(bench.name)) == []
     (bench.path / "input/fail").unlink()
     assert train(str(bench.path))["decision"] == "promoted"
-
-
-def test_a_promotion_that_died_half_way_is_completed_by_the_next_training(bench: Bench) -> None:
-    train(str(bench.path))
-    bench.registry.client.delete_registered_model_alias(bench.name, "champion")
-    assert train(str(bench.path))["decision"] == "champion"
-    assert bench.registry.champion(bench.name).version == "1"
 
 
 def test_a_second_writer_of_the_workspace_is_refused(bench: Bench, settings: Settings) -> None:
@@ -307,28 +322,3 @@ def test_the_command_ends_with_3_when_the_gate_refuses_and_with_0_when_it_promot
     promoted = CliRunner().invoke(app, ["train", "--workspace", str(bench.path), "--json"])
     assert promoted.exit_code == 0
     assert json.loads(promoted.stdout)["decision"] == "promoted"
-
-
-def test_the_commands_for_people_list_show_promote_and_roll_back(bench: Bench, bundles: list[Path]) -> None:
-    app, run = typer.Typer(), CliRunner()
-    command.register(app)
-    train(str(bench.path))
-    bench.challenger(bundles[1], 3.0)
-    train(str(bench.path))
-    named = ["--name", bench.name]
-    listed = run.invoke(app, ["model", "list", *named]).output
-    assert [line.split()[:3] for line in listed.splitlines()[1:]] == [
-        ["2", "challenger", "refused"],
-        ["1", "champion", "promoted"],
-    ]
-    shown = run.invoke(app, ["model", "show", "2", *named]).output
-    assert "refused by flow train/" in shown
-    assert run.invoke(app, ["model", "promote", "2", *named]).exit_code == 2  # without a reason
-    by_hand = run.invoke(app, ["model", "promote", "2", "--why", "a trial", "--who", "ada", *named])
-    assert "version 2 is the champion" in by_hand.output
-    back = run.invoke(app, ["model", "rollback", "--why", "trial over", "--who", "ada", *named])
-    assert "version 1 is the champion again" in back.output
-    facts = json.loads(run.invoke(app, ["model", "show", "--json", *named]).output)
-    assert [(row["action"], row["actor"], row["reasons"]) for row in facts["ledger"]][1:] == [
-        ("rolled back", "ada", ["trial over"])
-    ]
