@@ -1,6 +1,7 @@
 """The object store: S3, or anything that speaks it. Content-addressed writes, errors with endpoint and key in them."""
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,20 @@ if TYPE_CHECKING:
 
 _MISSING = {"404", "NoSuchKey", "NotFound"}
 _BUSY = {"SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable", "Throttling", "RequestLimitExceeded"}
+
+
+_THREAD = threading.local()
+
+
+def _session() -> boto3.session.Session:
+    """This thread's: none may be shared by threads, and each reads megabytes of AWS's own descriptions, once.
+
+    It holds no connection and no secret: it outlives a fork.
+    """
+    if not hasattr(_THREAD, "session"):
+        _THREAD.session = boto3.session.Session()
+    made: boto3.session.Session = _THREAD.session
+    return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +180,7 @@ class Objects:
             response_checksum_validation="when_supported" if aws else "when_required",
             s3={"addressing_style": "auto" if aws else "path"},
         )
-        return boto3.session.Session().client(  # a session of our own: the default one is not thread-safe
+        return _session().client(
             "s3",
             endpoint_url=endpoint,
             region_name=self._region,
