@@ -16,7 +16,7 @@ demo: setup  ## the whole pipeline, from photographs to an answer (DATA=folder f
 	@$(CLARITY) demo $(if $(DATA),--data "$(DATA)")
 
 test: setup  ## all tests, on real PostgreSQL, S3, Prefect and MLflow
-	@.venv/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	@.venv/bin/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 check: setup  ## format, lint, types, import layers
 	@.venv/bin/ruff format --check --quiet . || { echo "check: not formatted (.venv/bin/ruff format .)"; exit 1; }
