@@ -62,7 +62,8 @@ class Nursery:
             self._process = subprocess.Popen(
                 command, env=dict(environment), cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=out
             )
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
 
     def start(self, arguments: Sequence[str]) -> Night:
         """Begin a night; see ``clarity.drill.boundaries`` for what may be asked of it."""
@@ -79,9 +80,10 @@ class Nursery:
 
     def close(self) -> None:
         """End it; nights that still run are killed."""
-        for night in self._nights.values():
+        for night in list(self._nights.values()):
             night.kill()
         self._pipe.close()
+        self._listener.join()
         self._process.wait()
 
     @property
@@ -89,13 +91,15 @@ class Nursery:
         return self._process.stdin
 
     def _listen(self) -> None:
-        for line in self._process.stdout or ():
-            said = json.loads(line)
-            if "began" in said:
-                night = self._nights[said["began"]] = Night(said["began"])
-                self._began.put(night)
-            else:
-                self._nights.pop(said["ended"]).end(said["code"])
+        answers: Any = self._process.stdout
+        with answers:
+            for line in answers:
+                said = json.loads(line)
+                if "began" in said:
+                    night = self._nights[said["began"]] = Night(said["began"])
+                    self._began.put(night)
+                else:
+                    self._nights.pop(said["ended"]).end(said["code"])
         self._began.put(None)
 
 
