@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -172,12 +172,19 @@ def cluster(workers: int) -> Iterator[tuple[str, list[psutil.Process]]]:
             process.wait()
 
 
+def told(process: psutil.Process) -> str:
+    """What a process was started with; nothing where it has ended since it was listed."""
+    with suppress(psutil.NoSuchProcess):
+        return " ".join(process.cmdline())
+    return ""
+
+
 def own_workers(number: int) -> list[psutil.Process]:
     """The processes of the cluster that the flow has made, as soon as they are there."""
     until = time.monotonic() + 60
     while time.monotonic() < until:
         children = psutil.Process().children(recursive=True)
-        found = [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+        found = [child for child in children if "spawn_main" in told(child)]
         if len(found) >= number:
             return found
         time.sleep(0.05)
