@@ -25,6 +25,7 @@ def finish(night: Night, within_s: float = PATIENCE_S) -> int:
     code = night.wait(within_s)
     if code is None:
         night.kill()
+        night.wait()
         raise DrillError(f"night of the drill: still running after {within_s:.0f} s, it hangs")
     return code
 

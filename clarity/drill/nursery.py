@@ -44,7 +44,8 @@ class Night:
     def kill(self) -> None:
         """SIGKILL; nothing where it has ended."""
         if self._code is None:
-            os.kill(self.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has, a moment ago
+                os.kill(self.pid, signal.SIGKILL)
 
     def end(self, code: int) -> None:
         """It has."""
@@ -80,9 +81,8 @@ class Nursery:
 
     def close(self) -> None:
         """End it; nights that still run are killed."""
-        for night in list(self._nights.values()):
-            night.kill()
-        self._pipe.close()
+        with suppress(BrokenPipeError):  # it has died
+            self._pipe.close()
         self._listener.join()
         self._process.wait()
 
@@ -101,6 +101,9 @@ class Nursery:
                 else:
                     self._nights.pop(said["ended"]).end(said["code"])
         self._began.put(None)
+        for night in self._nights.values():  # the nursery is gone: nobody can tell how they end
+            night.kill()
+            night.end(-signal.SIGKILL)
 
 
 def main() -> None:

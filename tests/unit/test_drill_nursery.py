@@ -1,0 +1,59 @@
+"""Where a drill's nights come from: real processes, whose nights have no stack and come to no harm."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from clarity.drill.nursery import Night, Nursery
+from clarity.errors import DrillError
+from tests.conftest import PROJECT
+
+PATIENCE_S = 60.0
+
+
+@pytest.fixture
+def nursery(tmp_path: Path) -> Iterator[Nursery]:
+    made = Nursery(os.environ, PROJECT, tmp_path / "nights.log")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def endless(tmp_path: Path) -> str:
+    """A configuration that a night reads until it is killed: nobody writes it."""
+    os.mkfifo(tmp_path / "endless.yaml")
+    return str(tmp_path / "endless.yaml")
+
+
+def test_each_night_tells_its_own_end(nursery: Nursery, endless: str, tmp_path: Path) -> None:
+    running, failing = nursery.start([endless, "one"]), nursery.start([str(tmp_path / "none.yaml"), "two"])
+    assert failing.wait(PATIENCE_S) == 1
+    assert running.poll() is None
+    running.kill()
+    assert running.wait(PATIENCE_S) == -signal.SIGKILL
+
+
+def test_a_night_that_has_just_ended_may_be_killed() -> None:
+    with subprocess.Popen(["true"]) as process:
+        process.wait()
+    Night(process.pid).kill()
+
+
+def test_nights_end_with_their_nursery_and_then_there_are_no_more(nursery: Nursery, endless: str) -> None:
+    night = nursery.start([endless, "one"])
+    psutil.Process(night.pid).parent().kill()
+    assert night.wait(PATIENCE_S) == -signal.SIGKILL
+    with pytest.raises(DrillError, match="not begun"):
+        nursery.start([endless, "two"])
+
+
+def test_what_runs_when_a_nursery_is_closed_is_killed(tmp_path: Path, endless: str) -> None:
+    nursery = Nursery(os.environ, PROJECT, tmp_path / "nights.log")
+    night = nursery.start([endless, "one"])
+    nursery.close()
+    assert night.poll() == -signal.SIGKILL
