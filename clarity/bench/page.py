@@ -35,14 +35,14 @@ def markdown(rows: Sequence[Row], machine: Mapping[str, str]) -> str:
 
 
 def _value(row: Row) -> str:
-    return f"{row.value:.0%}" if row.unit == "share" else f"{row.value:.3g} {row.unit}"
+    return f"{100 * row.value:.3g}%" if row.unit == "share" else f"{row.value:.3g} {row.unit}"
 
 
 def _target(row: Row) -> str:
     if row.target is None:
         return ""
     sign = "≥" if row.more_is_better else "≤"
-    return f"{sign} {row.target:.0%}" if row.unit == "share" else f"{sign} {row.target:g} {row.unit}"
+    return f"{sign} {100 * row.target:.3g}%" if row.unit == "share" else f"{sign} {row.target:g} {row.unit}"
 
 
 def _detail(row: Row) -> str:
