@@ -16,7 +16,7 @@ from clarity.storage import database
 from tests import tiny
 from tests.serving.live import PROJECT, Live, serving
 
-BUDGET_S = 40
+BUDGET_S = 60
 _WIDE = 400
 
 
