@@ -104,22 +104,15 @@ def _environment_stays() -> Iterator[None]:
 
 @pytest.fixture
 def caplog(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
-    """pytest's, held to Clarity's own loggers too, each of them as it is in a fresh process: whoever configures
-    Python's logging meanwhile, as Prefect does when it is imported, takes pytest's handler from the root, and may
-    switch off or silence every logger that there is.
+    """pytest's, held to Clarity's own loggers too: whoever configures Python's logging meanwhile, as Prefect does when
+    it is imported, takes pytest's handler from the root.
     """
     ours = logging.getLogger("clarity")
     ours.addHandler(caplog.handler)
-    names = [name for name in logging.root.manager.loggerDict if f"{name}.".startswith("clarity.")]
-    with pytest.MonkeyPatch.context() as patched:
-        for name in names:
-            patched.setattr(logging.getLogger(name), "disabled", False)
-        patched.setattr(ours, "propagate", False)
-        before = ours.level
-        ours.setLevel(logging.INFO)
-        yield caplog
-        ours.setLevel(before)
+    propagates, ours.propagate = ours.propagate, False
+    yield caplog
     ours.removeHandler(caplog.handler)
+    ours.propagate = propagates
 
 
 @pytest.fixture(scope="session")
