@@ -1,10 +1,12 @@
 """Class activation maps: equal to Grad-CAM, and drawn where they belong."""
 
 import io
+import threading
 from pathlib import Path
 
 import cv2
 import numpy as np
+import psutil
 import pytest
 import torch
 from PIL import Image as PillowImage
@@ -76,6 +78,25 @@ def test_growing_a_map_is_smooth_and_keeps_its_peak_in_place() -> None:
     y, x = np.unravel_index(grown.argmax(), grown.shape)
     assert abs(x - 5.5 * 40) <= 1 and abs(y - 2.5 * 20) <= 1
     assert np.abs(np.diff(grown, axis=1)).max() < 0.1
+
+
+def test_growing_a_map_is_work_of_the_calling_thread_alone() -> None:
+    """Threads of a BLAS spin after a large product, on cores that grade photographs by then."""
+    cam = np.ones((7, 7), np.float32)
+    heatmap.upsample(cam, 1024, 1024)
+    process, own = psutil.Process(), threading.get_native_id()
+    before = {thread.id: thread for thread in process.threads()}
+    for _ in range(200):
+        heatmap.upsample(cam, 1024, 1024)
+    spent = {
+        thread.id: (thread.user_time + thread.system_time)
+        - (before[thread.id].user_time + before[thread.id].system_time)
+        for thread in process.threads()
+        if thread.id in before
+    }
+    mine = spent.pop(own)
+    assert mine > 0.05  # seconds: enough to be seen in ticks of 0.01
+    assert sum(spent.values()) < 0.2 * mine
 
 
 def _prepared(crop: Crop, field: Field, width: int, height: int, size: int = 64) -> Prepared:
