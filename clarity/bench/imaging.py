@@ -5,8 +5,7 @@ The usual way decodes all, takes the bright bounding box, and finds no circle an
 
 import functools
 import statistics
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -20,6 +19,7 @@ from clarity.data.phantoms.writing import encode
 from clarity.errors import UnreadableImage
 from clarity.imaging import decode, header, prepare, prepare_image, to_tensor
 from clarity.imaging.tensor import MEAN, STD
+from clarity.imaging.threads import calling_thread_alone
 from clarity.inference.bundle import Bundle
 from clarity.records import Eye, Image, Tensor
 
@@ -44,7 +44,7 @@ def rows(images: Path | None, repeats: int, bundle: Path | None = None) -> list[
     directory of a ``bundle`` also ``imaging.same_grades``.
     """
     every, origin = _every(images)
-    with _one_thread():
+    with calling_thread_alone():
         found = [
             _row("imaging.large", 4.0, repeats, *_photographs(images, _LARGE, height=3200)),
             _row("imaging.one_megapixel", 1.5, repeats, *_photographs(images, _ONE, height=960)),
@@ -151,13 +151,3 @@ def _within(data: bytes, megapixels: tuple[float, float]) -> bool:
     except UnreadableImage:
         return False
     return megapixels[0] <= head.width * head.height / 1e6 <= megapixels[1]
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)

@@ -48,16 +48,16 @@ def rows(repeats: int) -> list[Row]:
             streams: {precision: Engine.load(bundle, precision=precision, streams=streams) for precision in native}
             for streams in STREAMS.values()
         }
-    usual = nets.usual(model)
+    usual, many = nets.usual(model), engines["throughput"]
+    floors = {p: _floor(p, many[p], nets.tensors(images, 8), threads, repeats) for p in native}
     for batch, streams in STREAMS.items():
         sides = {precision: nets.ours(engine) for precision, engine in engines[streams].items()}
         tensor = nets.tensors(images, batch)
         alike = _alike(sides, usual, tensor)
         every: dict[str, nets.Side] = {**{str(name): side for name, side in sides.items()}, "usual": usual}
         seconds = interleaved({name: partial(side, tensor) for name, side in every.items()}, repeats)
-        found += [_ratio(p, batch, seconds, alike[p], threads) for p in native]
-    many = engines["throughput"]
-    return found + [_floor(p, many[p], nets.tensors(images, 8), threads, repeats) for p in native]
+        found += [_ratio(p, batch, seconds, alike[p], floors[p]) for p in native]
+    return found + list(floors.values())
 
 
 def _alike(sides: Mapping[Precision, nets.Side], usual: nets.Side, tensor: Tensor) -> dict[Precision, float]:
@@ -73,13 +73,15 @@ def _alike(sides: Mapping[Precision, nets.Side], usual: nets.Side, tensor: Tenso
     }
 
 
-def _ratio(precision: Precision, batch: int, seconds: Mapping[str, float], alike: float, threads: int) -> Row:
+def _ratio(precision: Precision, batch: int, seconds: Mapping[str, float], alike: float, floor: Row) -> Row:
+    """``at_peak`` is what the ratio were if every operation ran at the machine's peak: more is not to be had here."""
     ours, usual = seconds[precision], seconds["usual"]
     detail = {
         "ours_ms": 1000 * ours / batch,
         "usual_ms": 1000 * usual / batch,
+        "at_peak": usual / batch * float(floor.detail["peak_gflops"]) / GFLOP,
         "spearman": alike,
-        "threads": float(threads),
+        "threads": float(processor.cores()),
     }
     return Row(f"inference.{precision}.batch{batch}", usual / ours, "x", TARGETS[precision], detail=detail)
 

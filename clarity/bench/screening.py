@@ -24,7 +24,7 @@ from clarity.screening.policy import Policy
 from clarity.storage import database, runs
 from clarity.storage.scans import ScoredBy
 
-_NUMBER, _MOST, _CALIBRATION = 48, 5, 32
+_NUMBER, _MOST, _CALIBRATION = 64, 5, 32
 _OVERLAY = 224
 """Pixels: of the size that the usual loop draws, so that both sides store the same."""
 _TARGETS: dict[Precision, float] = {"bf16": 6.0, "int8": 10.0}

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from clarity.errors import ClarityError, InferenceError, ObjectMissing, StorageError, StorageUnavailable
+from clarity.imaging.threads import calling_thread_alone
 from clarity.inference import heatmap
 from clarity.inference.grader import Graded, Grader
 from clarity.records import Capture
@@ -49,6 +50,7 @@ def find(
         return [_draw(capture, graded, overlay_size) for (capture, _), graded in zip(group, results_of, strict=True)]
 
     with (
+        calling_thread_alone(),
         ThreadPoolExecutor(_PARALLEL, thread_name_prefix="fetch") as fetch,
         ThreadPoolExecutor(grader.lanes, thread_name_prefix="grade") as work,
         ThreadPoolExecutor(_PARALLEL, thread_name_prefix="store") as store,
