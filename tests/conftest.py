@@ -36,6 +36,9 @@ STACK_VARIABLES = re.compile(r"^(CLARITY_|MLFLOW_|PREFECT_|AWS_)")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # of torch's threads, before it is loaded: with more processes
 # than cores, one that waits by turning keeps another from its work (half of all time, of a backward pass)
 _SHARED = pytest.StashKey[Path]()
+_FIRST = ("flows/test_drill.py", "integration/test_training_evaluate.py", "integration/test_training_fit.py",
+          "integration/test_stack_flows.py")  # fmt: skip
+"""One that starts the stack of the run, and long ones that do without: the others would wait for it."""
 # A busy machine is no failure, and what fails, fails again. --hypothesis-profile default looks for new examples.
 hypothesis.settings.register_profile("clarity", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("clarity")
@@ -47,6 +50,15 @@ def pytest_configure(config: pytest.Config) -> None:
     # not below pytest's own folder: another session would close that to PostgreSQL, which as root runs as its own user
     config.stash[_SHARED] = Path(given or tempfile.mkdtemp(prefix="clarity-tests-"))
     config.stash[_SHARED].chmod(0o711)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """_FIRST, then the others in their order: folder by folder, those of seconds last, so that all processes end alike.
+
+    A process takes whole files (``--dist loadfile``) in this order (``--no-loadscope-reorder``).
+    """
+    place = {PROJECT / "tests" / name: number for number, name in enumerate(_FIRST)}
+    items.sort(key=lambda item: place.get(item.path, len(place)))
 
 
 @pytest.hookimpl(optionalhook=True)

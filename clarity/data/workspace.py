@@ -58,12 +58,15 @@ class Workspace:
         return workspace
 
     def init(self) -> None:
-        """Make DVC ready: ``dvc init --no-scm`` where there is none, the S3 remote's address in .dvc/config.local."""
+        """Make DVC ready: .dvc/config where there is none, the S3 remote's address in .dvc/config.local.
+
+        ``dvc init --no-scm`` would write such a file too, and need a second for it.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
         with self.lock():
-            if not (self.path / ".dvc" / "config").exists():
-                self._run("init", "--no-scm", "--force", "--quiet")
-                (self.path / ".dvc" / "config").write_text(template.DVC_CONFIG, encoding="utf-8")
+            config = self.path / ".dvc" / "config"
+            if not config.exists():
+                config.write_text(template.DVC_CONFIG, encoding="utf-8")
             local = template.remote_config(self.settings)
             place = self.path / ".dvc" / "config.local"
             if not place.exists() or place.read_text(encoding="utf-8") != local:

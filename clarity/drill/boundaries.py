@@ -1,8 +1,8 @@
 """Runs one night in this process and dies, or waits, at a boundary: before or after a step, a write, or a commit.
 
-Its arguments: ``CONFIGURATION RUN [--die AT | --hold AT FILE | --count FILE] [--rescore]``. AT is a boundary's number,
-or its name ("before score_batch"), which is the first of that name. The night itself is the real one; what it calls is
-only counted on the way.
+``python -m clarity.drill.boundaries CONFIGURATION RUN [--die AT | --hold AT FILE | --count FILE] [--rescore]``. AT is a
+boundary's number, or its name ("before score_batch"), which is the first of that name. The night itself is the real
+one; what it calls is only counted on the way.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -74,9 +74,9 @@ def _watch(boundaries: Boundaries) -> None:
     event.listen(Engine, "commit", lambda _: boundaries.at("before commit"))
 
 
-def main(arguments: Sequence[str]) -> None:
+def main() -> None:
     """Run the night; exit code 1 where it ends with a named error."""
-    asked = _asked(arguments)
+    asked = _asked()
     boundaries = Boundaries(asked.die, (asked.hold[0], Path(asked.hold[1])) if asked.hold else None)
     _watch(boundaries)
     from clarity.errors import ClarityError
@@ -92,7 +92,7 @@ def main(arguments: Sequence[str]) -> None:
             Path(asked.count).write_text("\n".join(boundaries.passed), encoding="utf-8")
 
 
-def _asked(arguments: Sequence[str]) -> argparse.Namespace:
+def _asked() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("configuration")
     parser.add_argument("run")
@@ -100,4 +100,8 @@ def _asked(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--hold", nargs=2)
     parser.add_argument("--count")
     parser.add_argument("--rescore", action="store_true")
-    return parser.parse_args(arguments)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

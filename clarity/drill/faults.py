@@ -2,8 +2,6 @@
 
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -116,19 +114,21 @@ def _twice(place: Place) -> list[str]:
 def _stalled(place: Place, boundary: str) -> list[str]:
     """A worker stalls after its claim until the lease is over; another finishes its chunk; then it goes on."""
     nights.run(place, "--die", boundary)
-    command = [sys.executable, "-m", "clarity.drill.worker", str(place.configuration)]
     go = place.folder / f"go-{uuid4().hex[:8]}"
-    first = subprocess.Popen([*command, "first", str(go)], env=place.environment(), stdout=subprocess.PIPE, text=True)
+    said = (go.with_suffix(".first"), go.with_suffix(".second"))
+    worker = ("clarity.drill.worker", str(place.configuration))
+    first = place.nursery.start(*worker, "first", str(go), log=said[0])
     while first.poll() is None and not go.with_suffix(".held").exists():
         time.sleep(0.05)
     time.sleep(2.5)  # the worker's lease is two seconds
-    second = subprocess.run([*command, "second"], env=place.environment(), capture_output=True, text=True, check=False)
+    second = nights.finish(place.nursery.start(*worker, "second", log=said[1]))
     go.touch()
-    woken, _ = first.communicate(timeout=nights.PATIENCE_S)
-    if second.returncode or first.returncode:
-        return [f"workers ended with {first.returncode} and {second.returncode}: {second.stderr[-300:]}"]
-    if "scored 0 lost 0" in second.stdout or "scored 0" not in woken or "lost 0" in woken:
-        return [f"the second worker {second.stdout.strip()}, the first, when it woke, {woken.strip()}"]
+    codes = (nights.finish(first), second)
+    woken, other = (file.read_text(encoding="utf-8").strip() for file in said)
+    if any(codes):
+        return [f"workers ended with {codes[0]} and {codes[1]}: {other[-300:]}"]
+    if "scored 0 lost 0" in other or "scored 0" not in woken or "lost 0" in woken:
+        return [f"the second worker {other}, the first, when it woke, {woken}"]
     return []
 
 

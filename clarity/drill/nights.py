@@ -1,8 +1,6 @@
 """Nights of a drill as processes of their own: started, killed, stopped in the middle, run to their end."""
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +15,8 @@ PATIENCE_S = 240.0
 
 def start(place: Place, *arguments: str) -> Night:
     """Begin a night; see ``clarity.drill.boundaries`` for what may be asked of it. Raises DrillError."""
-    return place.nursery.start([str(place.configuration), f"drill-{uuid4().hex[:10]}", *arguments])
+    run = f"drill-{uuid4().hex[:10]}"
+    return place.nursery.start("clarity.drill.boundaries", str(place.configuration), run, *arguments)
 
 
 def finish(night: Night, within_s: float = PATIENCE_S) -> int:
@@ -42,10 +41,9 @@ def complete(place: Place, tries: int = 3) -> list[str]:
             break
     else:
         return [f"the night did not end well in {tries} tries: {last_lines(place)}"]
-    repair = [sys.executable, "-m", "clarity", "screen", "--repair", "--config", str(place.configuration)]
-    done = subprocess.run(repair, env=place.environment(), cwd=place.settings.project, capture_output=True, check=False)
-    if done.returncode:
-        return [f"repair: exit code {done.returncode}, {done.stderr.decode(errors='replace')[-300:]}"]
+    repair = place.nursery.start("clarity", "screen", "--repair", "--config", str(place.configuration))
+    if code := finish(repair):
+        return [f"repair: exit code {code}, {last_lines(place)}"]
     return []
 
 

@@ -1,19 +1,21 @@
 """Nights as forks of a process that has imported all that a night needs: begun in a moment, killed as any other.
 
-``python -m clarity.drill.nursery`` reads a request a line (JSON: ``arguments`` of ``clarity.drill.boundaries``, and
-``log``, a file) and answers on its output, a line of JSON each: ``{"began": pid}`` at once, ``{"ended": pid, "code":
-code}`` later. It has one thread and its modules: no connection, no model, nothing that forks must not share.
+``python -m clarity.drill.nursery`` reads a request a line (JSON: ``command``, a module and its arguments as after
+``python -m``, and ``log``, a file) and answers on its output, a line of JSON each: ``{"began": pid}`` at once,
+``{"ended": pid, "code": code}`` later. It runs in one thread and has its modules: no connection, no model, nothing that
+forks must not share.
 """
 
 import json
 import os
 import queue
+import runpy
 import selectors
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -66,9 +68,9 @@ class Nursery:
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
 
-    def start(self, arguments: Sequence[str]) -> Night:
-        """Begin a night; see ``clarity.drill.boundaries`` for what may be asked of it."""
-        request = json.dumps({"arguments": list(arguments), "log": str(self._log)})
+    def start(self, module: str, *arguments: str, log: Path | None = None) -> Night:
+        """Begin what ``python -m module arguments`` would. ``log`` takes what it says, instead of the nursery's."""
+        request = json.dumps({"command": [module, *arguments], "log": str(log or self._log)})
         try:
             self._pipe.write(f"{request}\n".encode())
             self._pipe.flush()
@@ -107,18 +109,30 @@ class Nursery:
 
 
 def main() -> None:
-    """Fork a night at each request and tell of its end, until no more can come."""
+    """Fork a process at each request and tell of its end, until no more can come."""
+    _learn()
+    command = _forked()
+    if command is not None:  # in one of them: it runs and ends as any process does
+        sys.argv[1:] = command[1:]
+        runpy.run_module(command[0], run_name="__main__", alter_sys=True)
+
+
+def _learn() -> None:
+    """Import what a night imports, also what it would import on its way: its forks have it then."""
+    import matplotlib.figure  # noqa: F401
+    import psycopg  # noqa: F401
+
     import flows.screen
-    import flows.screening_steps  # noqa: F401  so that a fork has them, and all that they import
-    from clarity.drill import boundaries
+    import flows.screening_steps  # noqa: F401
+    from clarity.inference import openvino_cpu, processor  # noqa: F401
+    from clarity.registry import tracking
 
-    request = _forked()
-    if request is not None:  # one of the nights: it ends as any process does
-        boundaries.main(request["arguments"])
+    tracking.library()
+    processor.openvino()
 
 
-def _forked() -> dict[str, Any] | None:
-    """Returns in each night with its request, and at the end in the nursery with None."""
+def _forked() -> list[str] | None:
+    """Returns in each fork with its command, and at the end in the nursery with None."""
     requests = open(0, "rb", buffering=0)  # noqa: SIM115  a buffer would hide a second request from the selector
     waiting = selectors.DefaultSelector()
     waiting.register(requests, selectors.EVENT_READ)
@@ -127,10 +141,11 @@ def _forked() -> dict[str, Any] | None:
             line = requests.readline()
             if not line:
                 return None
-            request: dict[str, Any] = json.loads(line)
+            request = json.loads(line)
             if not (pid := os.fork()):
                 _detach(request["log"])
-                return request
+                command: list[str] = request["command"]
+                return command
             _say(began=pid)
         with suppress(ChildProcessError):  # there is none
             while (ended := os.waitpid(-1, os.WNOHANG))[0]:

@@ -48,10 +48,6 @@ class Place:
     """Of what its nights say."""
     nursery: Nursery
 
-    def environment(self) -> dict[str, str]:
-        """Of a night's process."""
-        return {**os.environ, **self.settings.environment()}
-
     def promote_again(self) -> ModelRef:
         """Register the same bundle as the next version and make it the champion."""
         registry = Registry(self.settings.need("mlflow_tracking_uri"))

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from clarity.errors import StorageError, StorageUnavailable
@@ -19,8 +19,8 @@ _MANNERS = {
 }
 
 
-def client(tracking_uri: str) -> "MlflowClient":
-    """A client of the MLflow server at ``tracking_uri``. Connects to nothing yet.
+def library() -> Any:
+    """The package ``mlflow``, which is imported here first.
 
     MLflow takes its manners from the environment only, and reads one of them while it is imported (1 to 2 s, with
     FastAPI and pandas in tow): so both happen here and not on import of this package. What the environment already
@@ -28,9 +28,15 @@ def client(tracking_uri: str) -> "MlflowClient":
     """
     for name, value in _MANNERS.items():
         os.environ.setdefault(name, value)
-    from mlflow import MlflowClient
+    import mlflow
 
-    return MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
+    return mlflow
+
+
+def client(tracking_uri: str) -> "MlflowClient":
+    """A client of the MLflow server at ``tracking_uri``. Connects to nothing yet."""
+    made: MlflowClient = library().MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
+    return made
 
 
 @contextmanager

@@ -86,8 +86,9 @@ class ObjectStore(Part):
 
 
 def _client(settings: Settings, *, attempts: int = 1) -> "S3Client":
-    import boto3
     from botocore.config import Config
+
+    from clarity.storage.aws import s3_client
 
     config = Config(
         connect_timeout=2,
@@ -98,12 +99,13 @@ def _client(settings: Settings, *, attempts: int = 1) -> "S3Client":
         s3={"addressing_style": "path"},
         proxies={} if "127.0.0.1" in settings.need("s3_endpoint_url") else None,
     )
-    session = boto3.session.Session(
+    return s3_client(
+        endpoint_url=settings.s3_endpoint_url,
+        region_name=settings.s3_region,
         aws_access_key_id=settings.s3_access_key_id,
         aws_secret_access_key=settings.need("s3_secret_access_key") if settings.s3_secret_access_key else None,
-        region_name=settings.s3_region,
+        config=config,
     )
-    return session.client("s3", endpoint_url=settings.s3_endpoint_url, config=config)
 
 
 def _bucket_exists(client: "S3Client", bucket: str) -> bool:

@@ -1,7 +1,6 @@
 """The object store: S3, or anything that speaks it. Content-addressed writes, errors with endpoint and key in them."""
 
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,33 +8,19 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as BotoConnectionError
 
 from clarity.errors import ObjectMissing, StorageError, StorageUnavailable
 from clarity.settings import Settings
+from clarity.storage.aws import s3_client
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _MISSING = {"404", "NoSuchKey", "NotFound"}
 _BUSY = {"SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable", "Throttling", "RequestLimitExceeded"}
-
-
-_THREAD = threading.local()
-
-
-def _session() -> boto3.session.Session:
-    """This thread's: none may be shared by threads, and each reads megabytes of AWS's own descriptions, once.
-
-    It holds no connection and no secret: it outlives a fork.
-    """
-    if not hasattr(_THREAD, "session"):
-        _THREAD.session = boto3.session.Session()
-    made: boto3.session.Session = _THREAD.session
-    return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +165,7 @@ class Objects:
             response_checksum_validation="when_supported" if aws else "when_required",
             s3={"addressing_style": "auto" if aws else "path"},
         )
-        return _session().client(
-            "s3",
+        return s3_client(
             endpoint_url=endpoint,
             region_name=self._region,
             aws_access_key_id=self._key_id,

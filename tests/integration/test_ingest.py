@@ -173,9 +173,10 @@ def test_one_photograph_with_two_grades_is_quarantined_against_what_is_already_t
 
 
 def test_the_real_idrid_photographs_that_have_two_grades_are_found(
-    run: Run, workspace: Workspace, fundus: Path
+    workspace: Workspace, params: Params, settings: Settings, fundus: Path
 ) -> None:
-    result = run(fundus / "idrid", "idrid")
+    several = params.model_copy(update={"ingest": params.ingest.model_copy(update={"jobs": 2})})
+    result = ingest.ingest(workspace, "idrid", fundus / "idrid", several, Objects(settings))
     torn = manifest.read(workspace.path / "data" / "quarantine.csv")
     assert {frozenset(group["name"]) for _, group in torn.groupby("reason")} == {
         frozenset({"train/IDRiD_021.jpg", "train/IDRiD_391.jpg"}),
@@ -287,7 +288,7 @@ def test_prepare_goes_on_where_it_stopped_and_split_follows(
     run: Run, workspace: Workspace, params: Params, tmp_path: Path
 ) -> None:
     run(source(tmp_path / "set", {f"{n}_left": n % 5 for n in range(30)}))
-    index = prepared.prepare_all(workspace.path, params)
+    index = prepared.prepare_all(workspace.path, params, jobs=1)
     whole = index.read_bytes()
     table = prepared.read_index(workspace.path)
     images = prepared.load_images(workspace.path, table)
@@ -297,7 +298,7 @@ def test_prepare_goes_on_where_it_stopped_and_split_follows(
     gone = sorted(index.parent.glob("*.npy"))[0]
     gone.unlink()
     index.unlink()
-    prepared.prepare_all(workspace.path, params)
+    prepared.prepare_all(workspace.path, params, jobs=1)
     assert index.read_bytes() == whole
     now = {path.name: path.stat().st_mtime_ns for path in index.parent.glob("*.npy")}
     assert {name for name in kept if now[name] != kept[name]} == {gone.name}

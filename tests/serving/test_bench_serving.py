@@ -1,6 +1,7 @@
 """The bench of the online service, on a tiny network and for seconds: every row comes from a really running service."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,10 @@ PHOTOGRAPHS = tuple(tiny.jpeg(tiny.eye(seed=seed)) for seed in range(6))
 
 @pytest.fixture
 def here(settings: Settings, tiny_bundles: list[Bundle], tmp_path: Path) -> Iterator[Place]:
+    often = tmp_path / "often.yaml"  # the registry is asked, so that a change is not waited for under full load
+    often.write_text("serving:\n  follow_s: 0.3\n")
     with place.furnished(settings, tiny_bundles, PHOTOGRAPHS, tmp_path) as made:
-        yield made
+        yield replace(made, configuration=(*made.configuration, often))
 
 
 @pytest.mark.stack

@@ -21,7 +21,7 @@ def draw(count: int, seed: int, *, sick: float = 0.3, dim: float = 1.0, cameras:
     rng = np.random.default_rng(seed)
     referable = rng.random(count) < sick
     scores = np.where(referable, rng.beta(6, 2, count), rng.beta(1, 8, count))
-    return Night(dim * rng.beta(8, 2, count), scores, [str(name) for name in rng.choice(cameras, count)])
+    return Night(dim * rng.beta(8, 2, count), scores, rng.choice(cameras, count).tolist())
 
 
 def reference(count: int = 150, seed: int = 1, alarms: float = ALARMS) -> Reference:

@@ -14,6 +14,7 @@ from clarity.errors import DrillError
 from tests.conftest import PROJECT
 
 PATIENCE_S = 60.0
+NIGHT = "clarity.drill.boundaries"
 
 
 @pytest.fixture
@@ -30,12 +31,18 @@ def endless(tmp_path: Path) -> str:
     return str(tmp_path / "endless.yaml")
 
 
-def test_each_night_tells_its_own_end(nursery: Nursery, endless: str, tmp_path: Path) -> None:
-    running, failing = nursery.start([endless, "one"]), nursery.start([str(tmp_path / "none.yaml"), "two"])
+def test_each_night_tells_its_own_end_and_what_runs_when_the_nursery_is_closed_is_killed(
+    nursery: Nursery, endless: str, tmp_path: Path
+) -> None:
+    killed, running = nursery.start(NIGHT, endless, "one"), nursery.start(NIGHT, endless, "two")
+    failing = nursery.start(NIGHT, str(tmp_path / "none.yaml"), "three")
     assert failing.wait(PATIENCE_S) == 1
+    assert killed.poll() is None
+    killed.kill()
+    assert killed.wait(PATIENCE_S) == -signal.SIGKILL
     assert running.poll() is None
-    running.kill()
-    assert running.wait(PATIENCE_S) == -signal.SIGKILL
+    nursery.close()
+    assert running.poll() == -signal.SIGKILL
 
 
 def test_a_night_that_has_just_ended_may_be_killed() -> None:
@@ -45,15 +52,8 @@ def test_a_night_that_has_just_ended_may_be_killed() -> None:
 
 
 def test_nights_end_with_their_nursery_and_then_there_are_no_more(nursery: Nursery, endless: str) -> None:
-    night = nursery.start([endless, "one"])
+    night = nursery.start(NIGHT, endless, "one")
     psutil.Process(night.pid).parent().kill()
     assert night.wait(PATIENCE_S) == -signal.SIGKILL
     with pytest.raises(DrillError, match="not begun"):
-        nursery.start([endless, "two"])
-
-
-def test_what_runs_when_a_nursery_is_closed_is_killed(tmp_path: Path, endless: str) -> None:
-    nursery = Nursery(os.environ, PROJECT, tmp_path / "nights.log")
-    night = nursery.start([endless, "one"])
-    nursery.close()
-    assert night.poll() == -signal.SIGKILL
+        nursery.start(NIGHT, endless, "two")

@@ -107,8 +107,9 @@ def expected_due(left: str, right: str, result: str) -> date:
 @pytest.mark.parametrize("rule", [*POLICIES, EARLY], ids=lambda rule: rule.name)
 def test_every_pair_of_eyes_with_up_to_two_captures_each_has_the_outcome_of_the_rule(rule: Policy) -> None:
     seen = set()
-    for left, right in product(EYE, EYE):
-        found = outcome.join("A", "v", of(Eye.LEFT, left) + of(Eye.RIGHT, right), rule)
+    lefts, rights = ([(of(eye, captures), captures) for captures in EYE] for eye in (Eye.LEFT, Eye.RIGHT))
+    for (one, left), (other, right) in product(lefts, rights):
+        found = outcome.join("A", "v", one + other, rule)
         result, priority = expected(letters(left), letters(right), rule is EARLY)
         assert (found.result, found.priority) == (result, priority), (letters(left), letters(right))
         if rule is ADA and left + right:
