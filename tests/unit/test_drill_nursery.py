@@ -1,4 +1,4 @@
-"""Where a drill's nights come from: real processes, whose nights have no stack and come to no harm."""
+"""Where a drill's nights come from: real processes, which here read a configuration and do not come further."""
 
 import os
 import signal
@@ -14,7 +14,8 @@ from clarity.errors import DrillError
 from tests.conftest import PROJECT
 
 PATIENCE_S = 60.0
-NIGHT = "clarity.drill.boundaries"
+REPAIR = ("clarity", "screen", "--repair", "--config")
+"""Reads its configuration before it asks anything of Prefect: a night would first start a server that outlives it."""
 
 
 @pytest.fixture
@@ -34,8 +35,8 @@ def endless(tmp_path: Path) -> str:
 def test_each_night_tells_its_own_end_and_what_runs_when_the_nursery_is_closed_is_killed(
     nursery: Nursery, endless: str, tmp_path: Path
 ) -> None:
-    killed, running = nursery.start(NIGHT, endless, "one"), nursery.start(NIGHT, endless, "two")
-    failing = nursery.start(NIGHT, str(tmp_path / "none.yaml"), "three")
+    killed, running = nursery.start(*REPAIR, endless), nursery.start(*REPAIR, endless)
+    failing = nursery.start(*REPAIR, str(tmp_path / "none.yaml"))
     assert failing.wait(PATIENCE_S) == 1
     assert killed.poll() is None
     killed.kill()
@@ -52,8 +53,8 @@ def test_a_night_that_has_just_ended_may_be_killed() -> None:
 
 
 def test_nights_end_with_their_nursery_and_then_there_are_no_more(nursery: Nursery, endless: str) -> None:
-    night = nursery.start(NIGHT, endless, "one")
+    night = nursery.start(*REPAIR, endless)
     psutil.Process(night.pid).parent().kill()
     assert night.wait(PATIENCE_S) == -signal.SIGKILL
     with pytest.raises(DrillError, match="not begun"):
-        nursery.start(NIGHT, endless, "two")
+        nursery.start(*REPAIR, endless)
