@@ -7,6 +7,7 @@ needs it: its controller names the folders and ends the stack.
 of starting one: quicker while developing.
 """
 
+import gc
 import logging
 import os
 import re
@@ -35,6 +36,12 @@ PROJECT = Path(__file__).resolve().parents[1]
 STACK_VARIABLES = re.compile(r"^(CLARITY_|MLFLOW_|PREFECT_|AWS_)")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # of torch's threads, before it is loaded: with more processes
 # than cores, one that waits by turning keeps another from its work (half of all time, of a backward pass)
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # its threads know no passive policy
+# Each HTTP client reads the machine's certificates, for services that here speak plain HTTP: 8 % of all time. A folder
+# has none; a test of TLS names its own.
+os.environ.pop("SSL_CERT_FILE", None)
+os.environ["SSL_CERT_DIR"] = str(PROJECT / "tests")
+gc.disable()  # until all is imported and collected: hundreds of thousands of objects that are there to stay
 _SHARED = pytest.StashKey[Path]()
 _FIRST = ("flows/test_drill.py", "integration/test_training_evaluate.py", "integration/test_training_fit.py",
           "integration/test_stack_flows.py")  # fmt: skip
@@ -59,6 +66,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     place = {PROJECT / "tests" / name: number for number, name in enumerate(_FIRST)}
     items.sort(key=lambda item: place.get(item.path, len(place)))
+
+
+def pytest_collection_finish() -> None:
+    """What is there by now is not looked at again at each collection of garbage: that was 10 % of all time."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -239,11 +252,19 @@ def trained(shared: Path, stack: Settings, params: parameters.Params) -> Path:
     return once(shared, "trained", lambda folder: trained_workspace(folder, stack, params))
 
 
+def _copied(source: str, target: str) -> None:
+    """Networks are shared: who makes one writes a new file, and a dozen copies of 700 MB kept the disk busy."""
+    if os.path.getsize(source) > 1 << 20:
+        os.link(source, target)
+    else:
+        shutil.copy2(source, target)
+
+
 @pytest.fixture
 def workspace(trained: Path, tmp_path: Path) -> Path:
     """A copy of the trained workspace that a test may change."""
     copy = tmp_path / "workspace"
-    shutil.copytree(trained, copy, symlinks=True)
+    shutil.copytree(trained, copy, symlinks=True, copy_function=_copied)
     return copy
 
 

@@ -110,7 +110,7 @@ def test_its_log_names_nobody_and_holds_no_key(served: Settings) -> None:
         list(client.patients(name="Mustermann"))
     log = Home(served).log("serving").read_text()
     assert "GET /v1/patients/" in log
-    for secret in ("Mustermann", "Erika", given, given.split("_")[2], served.need("identity_keys")):
+    for secret in ("Mustermann", "Erika", given, given.split("_", 2)[2], served.need("identity_keys")):
         assert secret not in log
 
 
