@@ -254,8 +254,8 @@ def trained(shared: Path, stack: Settings, params: parameters.Params) -> Path:
 
 def _copied(source: str, target: str) -> None:
     """Networks are shared: who makes one writes a new file, and a dozen copies of 700 MB kept the disk busy."""
-    if os.path.getsize(source) > 1 << 20:
-        os.link(source, target)
+    if Path(source).stat().st_size > 1 << 20:
+        Path(target).hardlink_to(source)
     else:
         shutil.copy2(source, target)
 
