@@ -38,3 +38,13 @@ def together(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     source = iter(items)
     while group := list(islice(source, size)):
         yield group
+
+
+def dwindling(items: Iterable[Item], number: int, most: int, takers: int) -> Iterator[list[Item]]:
+    """The ``number`` items in lists of ``most``, halved towards the end: no taker waits long for another."""
+    source, size = iter(items), most
+    while number > 0:
+        while size > 1 and size * 2 * takers > number:
+            size //= 2
+        yield list(islice(source, size))
+        number -= size

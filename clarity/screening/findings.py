@@ -14,7 +14,7 @@ from clarity.imaging.threads import calling_thread_alone
 from clarity.inference import heatmap
 from clarity.inference.grader import Graded, Grader
 from clarity.records import Capture
-from clarity.screening.ahead import ahead, together
+from clarity.screening.ahead import ahead, dwindling
 from clarity.storage import keys
 from clarity.storage.objects import Objects
 from clarity.storage.results import Finding
@@ -56,7 +56,8 @@ def find(
         ThreadPoolExecutor(_PARALLEL, thread_name_prefix="store") as store,
     ):
         loaded = ahead(fetch, load, captures, limit=_TOGETHER * (grader.lanes + 2))
-        graded = ahead(work, grade, together(loaded, _TOGETHER), limit=grader.lanes + 1)
+        groups = dwindling(loaded, len(captures), _TOGETHER, grader.lanes)
+        graded = ahead(work, grade, groups, limit=grader.lanes + 1)
         drawn = chain.from_iterable(graded)
         yield from ahead(store, lambda one: _store(objects, one, by), drawn, limit=2 * _PARALLEL)
 

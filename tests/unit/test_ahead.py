@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clarity.screening.ahead import ahead, together
+from clarity.screening.ahead import ahead, dwindling, together
 
 
 @settings(max_examples=30)
@@ -69,3 +69,15 @@ def test_steps_chain_and_groups_keep_the_order() -> None:
         first = ahead(one, lambda item: item + 1, range(10), limit=3)
         second = ahead(two, sum, together(first, 4), limit=2)
         assert list(second) == [1 + 2 + 3 + 4, 5 + 6 + 7 + 8, 9 + 10]
+
+
+@given(number=st.integers(0, 100), most=st.integers(1, 8), takers=st.integers(1, 5))
+def test_dwindling_lists_hold_every_item_once_in_order(number: int, most: int, takers: int) -> None:
+    lists = list(dwindling(range(number), number, most, takers))
+    assert [item for one in lists for item in one] == list(range(number))
+    assert all(1 <= len(one) <= most for one in lists)
+
+
+def test_lists_dwindle_so_that_all_takers_end_together_and_few_items_go_to_all_of_them() -> None:
+    assert [len(one) for one in dwindling(range(24), 24, 4, 2)] == [4, 4, 4, 2, 2, 2, 1, 1, 1, 1, 1, 1]
+    assert [len(one) for one in dwindling(range(4), 4, 4, 2)] == [1, 1, 1, 1]
