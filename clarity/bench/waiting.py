@@ -38,7 +38,7 @@ def _paging(engine: Engine, size: Size) -> Row:
 
 
 def _peak(engine: Engine, page: int, visits: int) -> int:
-    gc.freeze()  # what was there before is not looked at for each page again
+    gc.freeze()  # what was there before is not looked at for each page again; for good, as it may have been before
     tracemalloc.start()
     try:
         for _ in itertools.islice(_pages(engine, page), -(-visits // page)):
@@ -46,7 +46,6 @@ def _peak(engine: Engine, page: int, visits: int) -> int:
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-        gc.unfreeze()
 
 
 def _pages(engine: Engine, page: int) -> Iterator[list[list[str]]]:
