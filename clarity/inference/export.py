@@ -9,13 +9,14 @@ Called by training code only: torch is imported inside, and nothing that serves 
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from clarity.errors import InferenceError
 from clarity.inference.processor import core, openvino
 from clarity.inference.quiet import quiet
 
 if TYPE_CHECKING:
+    import onnx_ir
     import torch
 
 ONNX = "model.onnx"
@@ -58,17 +59,13 @@ def export(network: "torch.nn.Module", size: int, folder: Path) -> None:
         example = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
         _check_same_logits(network, graph, example)
         with quiet(_EXPORTERS):
-            torch.onnx.export(
-                graph,
-                (example,),
-                str(folder / ONNX),
-                input_names=[INPUT],
-                output_names=list(OUTPUTS),
-                dynamic_shapes=({0: torch.export.Dim("batch")},),
-                dynamo=True,
-                external_data=False,
-                verbose=False,
+            # of two images, and any number from there: a batch of unknown size costs the exporter half again
+            exported = torch.onnx.export(
+                graph, (example,), input_names=[INPUT], output_names=list(OUTPUTS), dynamo=True, verbose=False
             )
+            made = cast("torch.onnx.ONNXProgram", exported)  # None without dynamo
+            _of_any_number(made.model, len(example))
+            made.save(str(folder / ONNX), external_data=False)
         tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
         save_file(tensors, folder / WEIGHTS)
     finally:
@@ -107,8 +104,21 @@ def _check_same_logits(network: "torch.nn.Module", graph: "torch.nn.Module", exa
         )
 
 
+def _of_any_number(model: "onnx_ir.Model", images: int) -> None:
+    """Name the first dimension of whatever has one row an image. ``_write_ir`` refuses a graph that counts on it."""
+    from onnx_ir import Shape
+
+    between = (value for node in model.graph for value in node.outputs)
+    for value in (*model.graph.inputs, *between):
+        if value.shape is not None and value.shape.rank() and value.shape[0] == images:
+            value.shape = Shape(("batch", *value.shape[1:]))
+
+
 def _write_ir(folder: Path) -> None:
-    """The ONNX file as OpenVINO IR, by the C++ reader."""
+    """The ONNX file as OpenVINO IR, by the C++ reader. Raises InferenceError where it takes one number of images."""
     ov = openvino()
     with quiet(_EXPORTERS):
-        ov.save_model(core().read_model(folder / ONNX), folder / IR, compress_to_fp16=False)
+        model = core().read_model(folder / ONNX)
+        if not all(port.partial_shape[0].is_dynamic for port in (*model.inputs, *model.outputs)):
+            raise InferenceError(f"{folder / ONNX}: takes one number of images only, something in it is made for that")
+        ov.save_model(model, folder / IR, compress_to_fp16=False)

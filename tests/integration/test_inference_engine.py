@@ -168,6 +168,16 @@ def test_a_network_whose_head_is_something_else_is_not_exported(tmp_path: Path) 
     assert not any(tmp_path.iterdir())
 
 
+def test_a_network_that_counts_on_a_number_of_images_is_not_exported(tmp_path: Path) -> None:
+    class OfTwo(tiny.TinyNetwork):
+        def features(self, x: torch.Tensor) -> torch.Tensor:
+            found = super().features(x)
+            return found.reshape(2, found.shape[1], -1, 1)
+
+    with pytest.raises(InferenceError, match="takes one number of images only"):
+        export.export(OfTwo(), tiny.SIZE, tmp_path)
+
+
 def test_export_leaves_the_network_as_it_was_and_says_nothing(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
