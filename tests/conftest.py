@@ -156,6 +156,12 @@ def params() -> parameters.Params:
 
 
 @pytest.fixture(scope="session")
+def resnet(params: parameters.Params) -> parameters.Params:
+    """The same with the default network, for what could differ with it."""
+    return params.model_copy(update={"model": params.model.model_copy(update={"backbone": "resnet50"})})
+
+
+@pytest.fixture(scope="session")
 def stack(_nobody_elses_services: None, shared: Path) -> Settings:
     """PostgreSQL, S3, Prefect, MLflow and a worker, really running for the whole run; stopped at its end."""
     from prefect.context import refresh_global_settings_context

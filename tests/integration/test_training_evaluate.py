@@ -51,12 +51,12 @@ class Evaluated:
 
 
 @pytest.fixture(scope="module")
-def evaluated(tmp_path_factory: pytest.TempPathFactory, params: Params) -> Evaluated:
+def evaluated(tmp_path_factory: pytest.TempPathFactory, resnet: Params) -> Evaluated:
     """A workspace trained for two epochs and evaluated."""
-    paths = learnable.workspace(tmp_path_factory.mktemp("evaluated"), params, count=100)
-    fit.fit(params, paths, Untracked())
+    paths = learnable.workspace(tmp_path_factory.mktemp("evaluated"), resnet, count=100)
+    fit.fit(resnet, paths, Untracked())
     record = Recorded()
-    return Evaluated(paths, params, evaluate.evaluate(params, paths, record, ORIGIN), record)
+    return Evaluated(paths, resnet, evaluate.evaluate(resnet, paths, record, ORIGIN), record)
 
 
 def predictions(evaluated: Evaluated) -> pd.DataFrame:

@@ -46,20 +46,13 @@ def changed(params: Params, **values: object) -> Params:
     return params.model_copy(update={"train": params.train.model_copy(update=values)})
 
 
-@pytest.fixture
-def light(params: Params) -> Params:
-    """The other backbone, for what is the same with both: an epoch and its checkpoint cost a fifth of ResNet-50's."""
-    pytest.importorskip("timm", reason="timm: not installed (clarity[lite])")
-    return params.model_copy(update={"model": params.model.model_copy(update={"backbone": "efficientnet_lite0"})})
-
-
 def test_training_learns_and_keeps_the_best_epoch(
-    tmp_path: Path, params: Params, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, resnet: Params, caplog: pytest.LogCaptureFixture
 ) -> None:
-    paths = learnable.workspace(tmp_path, params)
+    paths = learnable.workspace(tmp_path, resnet)
     record = Recorded()
     with caplog.at_level(logging.INFO):
-        result = fit.fit(changed(params, epochs=4), paths, record, key="a")
+        result = fit.fit(changed(resnet, epochs=4), paths, record, key="a")
     history = pd.read_csv(paths.training / "history.csv")
     assert history["epoch"].tolist() == [0, 1, 2, 3]
     assert history["train/loss"].iloc[-1] < history["train/loss"].iloc[0]
@@ -69,15 +62,15 @@ def test_training_learns_and_keeps_the_best_epoch(
     assert result.checkpoint.is_file()
     assert "train: 28 photographs of 15 patients (no apparent DR 4, mild" in caplog.text
     assert "2 ungradable left out" in caplog.text
-    network = fit.load(params, result.checkpoint)
+    network = fit.load(resnet, result.checkpoint)
     assert not network.training
     assert network(torch.zeros(1, 3, 64, 64)).shape == (1, 5)
 
 
-def test_a_training_killed_in_the_middle_goes_on_where_it_was(tmp_path: Path, light: Params) -> None:
+def test_a_training_killed_in_the_middle_goes_on_where_it_was(tmp_path: Path, params: Params) -> None:
     from clarity.params import dump
 
-    patient = changed(light, epochs=8, patience=8)
+    patient = changed(params, epochs=8, patience=8)
     paths = learnable.workspace(tmp_path, patient)
     configuration = tmp_path / "pipeline.yaml"
     configuration.write_text(dump(patient))
@@ -119,17 +112,17 @@ def test_a_checkpoint_of_other_data_code_or_parameters_is_never_resumed(params: 
         assert fit.resume_key(**(same | other)) != key
 
 
-def test_a_checkpoint_cut_short_while_written_is_not_resumed(tmp_path: Path, light: Params) -> None:
-    paths = learnable.workspace(tmp_path, light)
+def test_a_checkpoint_cut_short_while_written_is_not_resumed(tmp_path: Path, params: Params) -> None:
+    paths = learnable.workspace(tmp_path, params)
     broken = paths.resume / "k" / "last.ckpt"
     broken.parent.mkdir(parents=True)
     broken.write_bytes(b"PK\x03\x04 not the whole file")
-    assert fit.fit(changed(light, epochs=1), paths, Untracked(), key="k").resumed_from is None
+    assert fit.fit(changed(params, epochs=1), paths, Untracked(), key="k").resumed_from is None
 
 
-def test_training_stops_early_when_kappa_stops_rising(tmp_path: Path, light: Params) -> None:
-    paths = learnable.workspace(tmp_path, light)
-    result = fit.fit(changed(light, epochs=6, patience=1, learning_rate=1e-9), paths, Untracked(), key="s")
+def test_training_stops_early_when_kappa_stops_rising(tmp_path: Path, params: Params) -> None:
+    paths = learnable.workspace(tmp_path, params)
+    result = fit.fit(changed(params, epochs=6, patience=1, learning_rate=1e-9), paths, Untracked(), key="s")
     assert result.epochs < 6
 
 
@@ -163,12 +156,12 @@ def test_too_few_photographs_for_a_batch_are_refused(tmp_path: Path, params: Par
 
 
 def test_starting_weights_of_an_earlier_training_are_taken_and_others_refused(
-    tmp_path: Path, params: Params, light: Params
+    tmp_path: Path, params: Params, resnet: Params
 ) -> None:
-    paths = learnable.workspace(tmp_path, light)
-    first = fit.fit(changed(light, epochs=1), paths, Untracked(), key="x")
-    network = fit.load(light, first.checkpoint)
+    paths = learnable.workspace(tmp_path, params)
+    first = fit.fit(changed(params, epochs=1), paths, Untracked(), key="x")
+    network = fit.load(params, first.checkpoint)
     stored = torch.load(first.checkpoint, weights_only=True)["state_dict"]
     assert torch.equal(stored["network.head.weight"], network.head.weight)
     with pytest.raises(WeightsUnavailable, match="not those of a resnet50"):
-        fit.load(params, first.checkpoint)
+        fit.load(resnet, first.checkpoint)

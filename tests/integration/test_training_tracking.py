@@ -24,7 +24,7 @@ def seen(run: MlflowRun) -> Any:
 
 
 def test_a_run_holds_parameters_versions_curves_and_files(uri: str, params: Params, tmp_path: Path) -> None:
-    run = MlflowRun.start(uri, "resnet50")
+    run = MlflowRun.start(uri, "smoke")
     (tmp_path / "plots").mkdir()
     (tmp_path / "plots" / "curve.png").write_bytes(b"png")
     with closing(run):
@@ -35,7 +35,7 @@ def test_a_run_holds_parameters_versions_curves_and_files(uri: str, params: Para
     found = seen(run)
     assert found.info.status == "FINISHED"
     assert found.data.params["train.learning_rate"] == str(params.train.learning_rate)
-    assert found.data.params["model.backbone"] == "resnet50"
+    assert found.data.params["model.backbone"] == params.model.backbone
     assert found.data.tags["clarity.data_version"] == "abc"
     assert found.data.tags["clarity.git_commit"] == "def"
     assert found.data.tags["version.torch"]
