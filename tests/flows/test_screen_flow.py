@@ -185,10 +185,14 @@ def test_the_command_prints_a_table_and_ends_non_zero_when_something_failed(
 
 @pytest.fixture
 def own_postgres(
-    settings: Settings, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    settings: Settings,
+    initialised: Callable[[Path], None],
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Settings]:
     """A PostgreSQL that the test may stop, for Clarity's tables alone; the rest is the session's."""
     empty = settings.model_copy(update={"home": tmp_path_factory.mktemp("postgres"), "database_url": None})
+    initialised(empty.home)
     own = stack.up(empty, parts=("postgres",)).settings
     monkeypatch.setenv("CLARITY_DATABASE_URL", own.need("database_url"))
     database.upgrade(own.need("database_url"))

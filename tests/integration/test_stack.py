@@ -8,7 +8,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -45,6 +45,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield folder
     local.down(Settings.load())
     assert processes(folder) == []
+
+
+@pytest.fixture
+def used(home: Path, initialised: Callable[[Path], None]) -> Path:
+    """The same home after a first `up` and `down`, for what is the same from then on."""
+    initialised(home)
+    return home
 
 
 def elsewhere(home: Path) -> Settings:
@@ -99,7 +106,7 @@ def test_addresses_and_secrets_are_for_their_owner_alone_and_later_commands_find
     assert s3._bucket_exists(s3._client(found), found.s3_bucket)
 
 
-def test_a_second_up_starts_nothing_and_changes_no_address(home: Path) -> None:
+def test_a_second_up_starts_nothing_and_changes_no_address(used: Path) -> None:
     first = local.up(Settings.load(), parts=SMALL)
     before = pids(Settings.load())
     again = local.up(Settings.load(), parts=SMALL)
@@ -119,7 +126,7 @@ def test_two_ups_at_the_same_moment_start_each_part_once(home: Path) -> None:
 
 @pytest.mark.parametrize("victims", [("postgres",), ("s3",), SMALL])
 def test_after_kill_9_status_names_the_dead_and_up_recovers_what_was_committed(
-    home: Path, victims: tuple[str, ...]
+    used: Path, victims: tuple[str, ...]
 ) -> None:
     settings = local.up(Settings.load(), parts=SMALL).settings
     write_row(settings, "committed")
@@ -137,7 +144,7 @@ def test_after_kill_9_status_names_the_dead_and_up_recovers_what_was_committed(
     assert store.get_object(Bucket=settings.s3_bucket, Key="kept")["Body"].read() == b"x" * 100_000
 
 
-def test_a_server_left_without_its_record_is_found_and_replaced(home: Path) -> None:
+def test_a_server_left_without_its_record_is_found_and_replaced(used: Path) -> None:
     settings = local.up(Settings.load(), parts=SMALL).settings
     write_row(settings, "kept")
     for name in SMALL:
@@ -146,12 +153,12 @@ def test_a_server_left_without_its_record_is_found_and_replaced(home: Path) -> N
     assert rows(settings) == ["kept"]
 
 
-def test_down_leaves_no_process_and_twice_is_harmless(home: Path) -> None:
+def test_down_leaves_no_process_and_twice_is_harmless(used: Path) -> None:
     settings = local.up(Settings.load(), parts=SMALL).settings
     with closing(psycopg.connect(postgres.sibling_url(settings, "clarity"))):  # an open session does not hold it up
-        assert len(processes(home)) > len(SMALL)  # PostgreSQL's children are seen, too
+        assert len(processes(used)) > len(SMALL)  # PostgreSQL's children are seen, too
         assert local.down(settings) == list(SMALL)
-    assert processes(home) == []
+    assert processes(used) == []
     assert set(states(settings).values()) == {"stopped"}
     assert local.down(settings) == []
 
@@ -222,7 +229,7 @@ def test_a_part_in_the_environment_is_used_and_nothing_local_replaces_it(
         local.up(Settings.load(), parts=SMALL)
 
 
-def test_a_port_that_a_stranger_took_is_replaced_by_another(home: Path) -> None:
+def test_a_port_that_a_stranger_took_is_replaced_by_another(used: Path) -> None:
     settings = local.up(Settings.load(), parts=SMALL).settings
     write_row(settings, "kept")
     taken = make_url(settings.need("database_url")).port
@@ -237,23 +244,23 @@ def test_a_port_that_a_stranger_took_is_replaced_by_another(home: Path) -> None:
         assert rows(Settings.load()) == ["kept"]
 
 
-def test_a_part_that_cannot_start_is_named_with_its_last_words_and_the_others_are_stopped_again(home: Path) -> None:
+def test_a_part_that_cannot_start_is_named_with_its_last_words_and_the_others_are_stopped_again(used: Path) -> None:
     settings = local.up(Settings.load(), parts=SMALL).settings
     local.down(settings)
-    with (home / "postgres" / "postgresql.conf").open("a") as broken:
+    with (used / "postgres" / "postgresql.conf").open("a") as broken:
         broken.write("shared_buffers = lots\n")
     with pytest.raises(StackError, match=r"postgres: ended while starting(.|\n)*shared_buffers"):
         local.up(Settings.load(), parts=SMALL)
-    assert processes(home) == []
+    assert processes(used) == []
 
 
-def test_the_pid_file_of_a_crashed_server_does_not_stop_the_next_even_if_its_pid_is_somebody_elses(home: Path) -> None:
+def test_the_pid_file_of_a_crashed_server_does_not_stop_the_next_even_if_its_pid_is_somebody_elses(used: Path) -> None:
     settings = local.up(Settings.load(), parts=("postgres",)).settings
     write_row(settings, "kept")
-    pid_file = home / "postgres" / "postmaster.pid"
+    pid_file = used / "postgres" / "postmaster.pid"
     lines = pid_file.read_text().splitlines()
     kill(pids(settings)["postgres"])
-    stranger = subprocess.Popen(["sleep", "60"], user=home.joinpath("postgres").stat().st_uid)
+    stranger = subprocess.Popen(["sleep", "60"], user=used.joinpath("postgres").stat().st_uid)
     try:
         pid_file.write_text("\n".join([str(stranger.pid), *lines[1:]]) + "\n")
         local.up(Settings.load(), parts=("postgres",))
@@ -271,7 +278,7 @@ def test_an_interrupted_initialisation_leaves_nothing_half_made(home: Path) -> N
     assert not (home / "postgres-unfinished").exists()
 
 
-def test_a_number_that_is_a_strangers_process_now_is_neither_running_nor_stopped_by_us(home: Path) -> None:
+def test_a_number_that_is_a_strangers_process_now_is_neither_running_nor_stopped_by_us(used: Path) -> None:
     settings = local.up(Settings.load(), parts=("postgres",)).settings
     local.down(settings)
     with subprocess.Popen(["sleep", "60"]) as stranger:
@@ -283,7 +290,7 @@ def test_a_number_that_is_a_strangers_process_now_is_neither_running_nor_stopped
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_the_foreground_stops_what_it_started_when_it_is_interrupted(home: Path, how: signal.Signals) -> None:
+def test_the_foreground_stops_what_it_started_when_it_is_interrupted(used: Path, how: signal.Signals) -> None:
     child = subprocess.Popen(
         [shutil.which("clarity", path=Path(sys.executable).parent) or "clarity", "up", "--part", "postgres"],
         stdout=subprocess.PIPE,
