@@ -32,12 +32,13 @@ class Row:
         return self.value >= self.target if self.more_is_better else self.value <= self.target
 
     def plain(self) -> dict[str, object]:
-        """For JSON: name, value, unit, target, holds and the detail."""
+        """For JSON: name, value, unit, target, which side of it is good, holds and the detail."""
         return {
             "name": self.name,
             "value": round(self.value, 4),
             "unit": self.unit,
             "target": self.target,
+            "more_is_better": self.more_is_better,
             "holds": self.holds,
             "detail": dict(self.detail),
         }
