@@ -93,6 +93,12 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     shutil.rmtree(shared, ignore_errors=True)
 
 
+def forget_addresses(patched: pytest.MonkeyPatch) -> None:
+    """No part of a stack is named by the environment until ``patched`` is undone."""
+    for name in filter(STACK_VARIABLES.match, list(os.environ)):
+        patched.delenv(name)
+
+
 def once(folder: Path, name: str, make: Callable[[Path], Path]) -> Path:
     """What ``make`` leaves in a folder of its own: made by the first process that asks; the others wait for it."""
     with FileLock(folder / f"{name}.lock"):
@@ -188,8 +194,7 @@ def initialised(shared: Path) -> Callable[[Path], None]:
         from clarity import stack as parts
 
         with pytest.MonkeyPatch.context() as patched:
-            for name in filter(STACK_VARIABLES.match, list(os.environ)):
-                patched.delenv(name)
+            forget_addresses(patched)
             settings = Settings(CLARITY_HOME=folder)
             parts.up(settings, parts=("postgres",))
             parts.down(settings)

@@ -46,7 +46,7 @@ def export(network: "torch.nn.Module", size: int, folder: Path) -> None:
 
     ``size`` is the side of the square input in pixels; the batch dimension stays dynamic. The network is exported in
     evaluation mode and left in the mode it was in. Raises InferenceError where the graph's logits are not the
-    network's own (a head that is not mean pooling and one linear layer).
+    network's own (a head that is not mean pooling and one linear layer), or where it takes one number of images only.
     """
     import torch
     from safetensors.torch import save_file

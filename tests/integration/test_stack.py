@@ -24,7 +24,7 @@ from clarity.stack import postgres, s3, sockets, worker
 from clarity.stack.addresses import Home
 from clarity.stack.parts import PARTS
 from clarity.stack.process import Record
-from tests.conftest import PROJECT, STACK_VARIABLES
+from tests.conftest import PROJECT, forget_addresses
 
 SMALL = ("postgres", "s3")
 UP = """
@@ -37,8 +37,7 @@ print(*stack.up(Settings.load(), parts={}).names)
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A home so deep that a Unix socket would not fit into it (107 bytes), and no addresses in the environment."""
-    for name in filter(STACK_VARIABLES.match, list(os.environ)):
-        monkeypatch.delenv(name)
+    forget_addresses(monkeypatch)
     monkeypatch.setenv("CLARITY_PROJECT", str(PROJECT))
     folder = tmp_path / ("deep-" * 20) / "home"
     monkeypatch.setenv("CLARITY_HOME", str(folder))

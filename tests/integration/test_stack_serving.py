@@ -1,7 +1,6 @@
 """The online service as a part of the stack: up beside the others, up again, replaced by an address."""
 
 import contextlib
-import os
 import time
 from collections.abc import Iterator
 
@@ -16,15 +15,14 @@ from clarity.settings import Settings
 from clarity.stack.addresses import Home
 from clarity.stack.parts import PARTS, with_dependents, with_needs
 from clarity.storage import database
-from tests.conftest import PROJECT, STACK_VARIABLES
+from tests.conftest import PROJECT, forget_addresses
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """The service and what it works with, in a home of their own."""
     with pytest.MonkeyPatch.context() as patched:
-        for name in filter(STACK_VARIABLES.match, list(os.environ)):
-            patched.delenv(name)
+        forget_addresses(patched)
         patched.setenv("CLARITY_HOME", str(tmp_path_factory.mktemp("served") / "home"))
         patched.setenv("CLARITY_PROJECT", str(PROJECT))
         local.up(Settings.load(), parts=("serving",))

@@ -23,19 +23,19 @@ def seen(run: MlflowRun) -> Any:
     return run._client.get_run(run.run_id)
 
 
-def test_a_run_holds_parameters_versions_curves_and_files(uri: str, params: Params, tmp_path: Path) -> None:
-    run = MlflowRun.start(uri, "smoke")
+def test_a_run_holds_parameters_versions_curves_and_files(uri: str, resnet: Params, tmp_path: Path) -> None:
+    run = MlflowRun.start(uri, "resnet50")
     (tmp_path / "plots").mkdir()
     (tmp_path / "plots" / "curve.png").write_bytes(b"png")
     with closing(run):
-        describe(run, params, Origin("abc", "def"), "key")
+        describe(run, resnet, Origin("abc", "def"), "key")
         for epoch, value in enumerate((0.1, 0.4, 0.6)):
             run.metrics({"val/qwk": value}, step=epoch)
         run.artifact(tmp_path / "plots", "evaluation")
     found = seen(run)
     assert found.info.status == "FINISHED"
-    assert found.data.params["train.learning_rate"] == str(params.train.learning_rate)
-    assert found.data.params["model.backbone"] == params.model.backbone
+    assert found.data.params["train.learning_rate"] == str(resnet.train.learning_rate)
+    assert found.data.params["model.backbone"] == "resnet50"
     assert found.data.tags["clarity.data_version"] == "abc"
     assert found.data.tags["clarity.git_commit"] == "def"
     assert found.data.tags["version.torch"]
