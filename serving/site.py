@@ -39,11 +39,11 @@ class Site:
     @property
     def objects(self) -> "Objects":
         """The object store. Raises SettingsError where no store is configured."""
-        from clarity.storage.objects import Objects
+        from clarity.storage.objects import OF_A_CALLER, Objects
 
         if self._objects is None:
             self.settings.need("s3_secret_access_key")
-            self._objects = Objects(self.settings)
+            self._objects = Objects(self.settings, patience=OF_A_CALLER)
         return self._objects
 
     @property

@@ -35,11 +35,27 @@ class Entry:
     modified: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a store may keep its caller waiting before it counts as away."""
+
+    connect_s: float
+    read_s: float
+    """Of one silence, not of a whole answer."""
+    attempts: int
+
+
+OF_A_NIGHT = Patience(connect_s=5, read_s=60, attempts=4)
+OF_A_CALLER = Patience(connect_s=3, read_s=10, attempts=2)
+"""Somebody waits: a store that takes a request and never answers is given up after 20 s, and a pause of at most 1 s."""
+
+
 class Objects:
     """One bucket. Cheap to make: its boto3 client is made at first use, once a process (none survives a fork)."""
 
-    def __init__(self, settings: Settings, *, bucket: str | None = None) -> None:
+    def __init__(self, settings: Settings, *, bucket: str | None = None, patience: Patience = OF_A_NIGHT) -> None:
         """Reads endpoint, credentials, region and bucket of ``settings``; without an endpoint it is AWS itself."""
+        self._patience = patience
         self.bucket = bucket or settings.s3_bucket
         self.endpoint = settings.s3_endpoint_url
         self._public = settings.s3_public_url
@@ -156,9 +172,9 @@ class Objects:
         aws = not endpoint or (urlsplit(endpoint).hostname or "").endswith("amazonaws.com")
         config = Config(
             signature_version="s3v4",
-            connect_timeout=5,
-            read_timeout=60,
-            retries={"mode": "standard", "max_attempts": 3},
+            connect_timeout=self._patience.connect_s,
+            read_timeout=self._patience.read_s,
+            retries={"mode": "standard", "total_max_attempts": self._patience.attempts},
             max_pool_connections=32,
             # the newer default checksums break S3-compatible servers (boto3 #4392, #4435)
             request_checksum_calculation="when_supported" if aws else "when_required",

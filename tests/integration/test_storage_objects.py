@@ -1,6 +1,7 @@
 """The object store, a real one."""
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ import pytest
 from clarity.errors import ObjectMissing, StorageError, StorageUnavailable
 from clarity.settings import Settings
 from clarity.storage import keys
-from clarity.storage.objects import Objects
+from clarity.storage.objects import Objects, Patience
 
 TRICKY = 'inbox/Ünïcode "quoted" it\'s/..a/\U0001f441 a&b=c?d#e%20+f.jpg'
 
@@ -112,10 +113,24 @@ def test_an_unreachable_store_is_named_with_endpoint_and_key_and_may_be_tried_ag
     assert "hunter2" not in str(caught.value)
 
 
+def test_a_store_that_takes_a_request_and_never_answers_is_asked_again_and_then_given_up(settings: Settings) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(5)
+        hung = settings.model_copy(update={"s3_endpoint_url": f"http://127.0.0.1:{silent.getsockname()[1]}"})
+        with pytest.raises(StorageUnavailable, match="some/key: ReadTimeoutError, the store cannot be reached"):
+            Objects(hung, patience=Patience(connect_s=1, read_s=0.2, attempts=2)).put("some/key", b"abc")
+        asked = [silent.accept()[0] for _ in range(2)]
+        for link in asked:
+            link.close()
+        silent.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            silent.accept()
+
+
 FORK = """
 import os
 from clarity.settings import Settings
-from clarity.storage.objects import Objects
+from clarity.storage.objects import Objects, Patience
 objects = Objects(Settings.load())
 objects.put("a", b"1")
 mine = objects._client

@@ -97,7 +97,7 @@ def run_folder(live: Live) -> Path:
     return found
 
 
-def until(holds: Callable[[], bool], within_s: float = 20) -> None:
+def until(holds: Callable[[], bool], within_s: float = 60) -> None:
     """Wait for something to happen."""
     end = time.monotonic() + within_s
     while not holds():

@@ -64,7 +64,7 @@ def test_beyond_the_limit_it_refuses_at_once_and_serves_those_that_wait(live: Li
         until(lambda: waiting(live) == LIMIT)
         began = time.monotonic()
         refused = live.predict(EYE)
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 15  # waiting for a place, it would take the deadline's 40 s
         assert (refused.status_code, refused.json()["code"]) == (503, "overloaded")
         assert refused.headers["retry-after"].isdigit()
         worker.resume()

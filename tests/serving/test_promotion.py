@@ -26,7 +26,8 @@ from tests.serving.live import Live, serving, until
 
 pytestmark = pytest.mark.stack
 EYE = tiny.jpeg(tiny.eye())
-WITHIN_S = 10.0
+WITHIN_S = 30.0
+"""Patience with a busy machine; how soon a promotion is seen is `clarity bench serving`'s to measure."""
 THRESHOLDS = (0.4, 0.41, 0.42)
 """One a bundle, so that an answer shows which model it really comes from."""
 
@@ -123,9 +124,8 @@ def test_promotions_and_a_rollback_reach_the_service_and_no_caller_notices(
     with champions.serving(tmp_path / "home") as live, Callers(live) as callers:
         until(lambda: callers.served(refs[0].version))
         for change in (lambda: champions.promote(refs[1]), lambda: champions.promote(refs[2]), champions.roll_back):
-            version, began = change(), time.monotonic()
+            version = change()
             until(lambda version=version: callers.served(version), within_s=WITHIN_S)  # type: ignore[misc]
-            assert time.monotonic() - began < WITHIN_S
         worker = live.ready()["workers"][0]
         with live.client as client:
             card = client.get("/v1/model").json()

@@ -138,7 +138,7 @@ def test_callers_count_every_answer_by_its_status(tmp_path: Path) -> None:
         assert called.statuses.keys() == {200, 503, 429, 0}
         assert sum(called.statuses.values()) == len(called.calls) == len(server.bodies)
     assert len(called.accepted) == called.statuses[200] and called.accepted == sorted(called.accepted)
-    assert 0.5 <= called.seconds < 5 and called.cpu_s > 0
+    assert 0.5 <= called.seconds < 60 and called.cpu_s > 0
 
 
 def test_requests_come_at_their_rate_however_slow_the_answers_are(tmp_path: Path) -> None:
