@@ -46,8 +46,8 @@ def rows(images: Path | None, repeats: int, bundle: Path | None = None) -> list[
     every, origin = _every(images)
     with calling_thread_alone():
         found = [
-            _row("imaging.large", 4.0, repeats, *_photographs(images, _LARGE, height=3200)),
-            _row("imaging.one_megapixel", 1.5, repeats, *_photographs(images, _ONE, height=960)),
+            _row("imaging.large", 4.0, repeats, *large(images, _MOST)),
+            _row("imaging.one_megapixel", 1.5, repeats, *_photographs(images, _ONE, height=960, most=_MOST)),
             *paths.apart(every, IMAGING, QUALITY, origin),
         ]
     return [*found, paths.same_grades(every, Bundle.load(bundle), origin)] if bundle else found
@@ -125,15 +125,22 @@ def _every(folder: Path | None) -> tuple[paths.Photographs, str]:
     return lambda: drawn, "phantoms"
 
 
-def _photographs(folder: Path | None, megapixels: tuple[float, float], *, height: int) -> tuple[list[bytes], str]:
+def _photographs(
+    folder: Path | None, megapixels: tuple[float, float], *, height: int, most: int = _MOST
+) -> tuple[list[bytes], str]:
     found: list[bytes] = []
     for path in _jpegs(folder):
         data = path.read_bytes()
-        if len(found) < _MOST and _within(data, megapixels):
+        if len(found) < most and _within(data, megapixels):
             found.append(data)
     if folder and found:
         return found, folder.name
-    return _drawn(height), "phantoms"
+    return _drawn(height, most), "phantoms"
+
+
+def large(folder: Path | None, most: int) -> tuple[list[bytes], str]:
+    """At most ``most`` JPEGs of 10 to 16 megapixels and where they are from; eight phantoms where there are none."""
+    return _photographs(folder, _LARGE, height=3200, most=most)
 
 
 def _jpegs(folder: Path | None) -> list[Path]:
@@ -141,8 +148,10 @@ def _jpegs(folder: Path | None) -> list[Path]:
 
 
 @functools.cache
-def _drawn(height: int) -> list[bytes]:
-    return [encode(phantoms.draw(seed, 2, size=height, eye=Eye.LEFT).image) for seed in (1, 2)]
+def _drawn(height: int, number: int = 2) -> list[bytes]:
+    """At most eight: one of full size takes seconds."""
+    seeds = range(1, min(number, _MOST) + 1)
+    return [encode(phantoms.draw(seed, 2, size=height, eye=Eye.LEFT).image) for seed in seeds]
 
 
 def _within(data: bytes, megapixels: tuple[float, float]) -> bool:

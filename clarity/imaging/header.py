@@ -76,15 +76,16 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _jpeg(data: bytes) -> Header:
-    orientation, inverted = 1, False
+    orientation: int | None = None  # of several, the first counts, as everywhere else
+    inverted = False
     for marker, start, length in _jpeg_segments(data):
-        if marker == 0xE1 and data[start : start + 6] == b"Exif\0\0":
+        if marker == 0xE1 and data[start : start + 6] == b"Exif\0\0" and orientation is None:
             orientation = tiff.orientation(data[start + 6 : start + length])
         elif marker == 0xEE and data[start : start + 5] == b"Adobe":
             inverted = True
         elif marker in _JPEG_FRAMES:
             height, width, components = struct.unpack_from(">HHB", data, start + 1)
-            return Header("jpeg", width, height, orientation, components, inverted)
+            return Header("jpeg", width, height, orientation or 1, components, inverted)
     raise ValueError("JPEG without a frame")
 
 

@@ -1,5 +1,6 @@
 """The network as it runs: tensors in, logits and class activation maps out. On the CPU without torch."""
 
+import importlib.util
 from collections.abc import Collection
 from typing import Literal, Self, get_args
 
@@ -38,17 +39,18 @@ class Engine:
     ) -> Self:
         """Make one of the bundle's forms ready to run.
 
-        ``device``: "cpu" (OpenVINO), "onnx" (ONNX Runtime, fp32), "gpu" (torch with CUDA); "auto" is the CPU, where
-        the forms' parity was measured. ``precision``: "auto" is the fastest form that passed parity and that the
-        device computes in natively. ``threads``: cores to use, 0 for all that this process may use. ``streams``:
-        "latency" gives every call all of them, "throughput" splits a large batch over them.
+        ``device``: "cpu" (OpenVINO), "onnx" (ONNX Runtime, fp32), "gpu" (torch with CUDA); "auto" is OpenVINO, where
+        the forms' parity was measured, and ONNX Runtime where OpenVINO has no build. ``precision``: "auto" is the
+        fastest form that passed parity and that the device computes in natively. ``threads``: cores to use, 0 for all
+        that this process may use. ``streams``: "latency" gives every call all of them, "throughput" splits a large
+        batch over them.
 
         Raises InferenceError where the device or the precision cannot be had here or the graph cannot be compiled,
         BundleError where the bundle lacks the form.
         """
         if device not in get_args(Device):
             raise InferenceError(f"device {device!r}: not supported, one of {', '.join(get_args(Device))}")
-        chosen: Device = "cpu" if device == "auto" else device
+        chosen: Device = _usual() if device == "auto" else device
         backend, form = _LOADERS[chosen](bundle, precision, threads or processor.cores(), streams)
         return cls(backend, size=bundle.spec.imaging.size, precision=form, device=chosen)
 
@@ -73,7 +75,10 @@ def choose(bundle: Bundle, wish: Wish, native: Collection[Precision]) -> Precisi
     """
     if wish == "auto":
         parity = bundle.spec.parity
-        proven = [p for p in PRECISIONS if p in bundle.spec.forms and p in native and p in parity and parity[p].passed]
+        offered = [p for p in PRECISIONS if p in bundle.spec.forms and p in native]
+        proven = [p for p in offered if p in parity and parity[p].proves(p)]
+        if not proven:
+            bundle.form("fp32")
         return proven[-1] if proven else "fp32"
     if wish not in PRECISIONS:
         raise InferenceError(f"precision {wish!r}: unknown, one of auto, {', '.join(PRECISIONS)}")
@@ -84,7 +89,17 @@ def choose(bundle: Bundle, wish: Wish, native: Collection[Precision]) -> Precisi
     return wish
 
 
+def _installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
+def _usual() -> Device:
+    return "cpu" if _installed("openvino") or not _installed("onnxruntime") else "onnx"
+
+
 def _cpu(bundle: Bundle, wish: Wish, threads: int, streams: Streams) -> tuple[Backend, Precision]:
+    if not _installed("openvino"):
+        raise InferenceError("device cpu: OpenVINO is not installed; use onnx")
     from clarity.inference.openvino_cpu import OpenvinoCpu
 
     form = choose(bundle, wish, processor.here())

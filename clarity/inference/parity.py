@@ -47,6 +47,10 @@ class Parity(BaseModel):
         """Of a form that was not run."""
         return cls(n=0, passed=False, reasons=(why,))
 
+    def proves(self, precision: Precision) -> bool:
+        """Whether the figures themselves, of at least one photograph, keep the limits of that precision today."""
+        return self.passed and self.n > 0 and not _reasons(precision, self.figures())
+
     def figures(self) -> dict[str, float]:
         """The measured numbers by name, for a run's record."""
         plain = self.model_dump(exclude={"n", "passed", "reasons"})
@@ -65,7 +69,7 @@ class Answers:
 
 
 def compare(precision: Precision, reference: Answers, form: Answers) -> Parity:
-    """``reference`` is torch in float32, ``form`` the same photographs in the same order, N >= 1."""
+    """``reference`` is torch in float32, ``form`` the same photographs in the same order, N >= 1; both are finite."""
     drawn = zip(reference.scores.maps, form.scores.maps, reference.grades, strict=True)
     ranks = [spearman(np.maximum(ours[k], 0), np.maximum(theirs[k], 0)) for ours, theirs, k in drawn]
     figures = {
@@ -82,9 +86,9 @@ def compare(precision: Precision, reference: Answers, form: Answers) -> Parity:
 
 def refusal(forms: Mapping[Precision, str], parities: Mapping[Precision, Parity]) -> str | None:
     """Why a bundle of these forms may not be registered, a sentence; None where it may."""
-    if "fp32" not in forms or "fp32" not in parities or not parities["fp32"].passed:
+    unproven = [name for name in ("fp32", *forms) if name not in parities or not parities[name].proves(name)]
+    if "fp32" not in forms or "fp32" in unproven:
         return "no fp32 form whose parity with the trained network was measured and passed"
-    unproven = [name for name in forms if name not in parities or not parities[name].passed]
     return f"form {unproven[0]}: its parity with the trained network was not passed" if unproven else None
 
 
@@ -107,7 +111,7 @@ def worst_relative(reference: Scores, form: Scores) -> float:
     for wanted, found in ((reference.logits, form.logits), (reference.maps, form.maps)):
         axes = tuple(range(1, wanted.ndim))
         scale = np.maximum(np.abs(wanted).max(axis=axes), np.finfo(np.float32).tiny)
-        worst = max(worst, float((np.abs(found - wanted).max(axis=axes) / scale).max()))
+        worst = float(np.maximum(worst, (np.abs(found - wanted).max(axis=axes) / scale).max()))  # NaN stays NaN
     return worst
 
 
@@ -120,18 +124,18 @@ def _ranks(values: NDArray[np.floating]) -> NDArray[np.float64]:
 
 def _reasons(precision: Precision, found: Mapping[str, float]) -> tuple[str, ...]:
     if precision == "fp32":
-        checks = [("largest relative deviation", found["worst_relative"], RELATIVE, True)]
+        checks = [("largest relative deviation", found.get("worst_relative"), RELATIVE, True)]
     else:
         checks = [
-            ("share of equal grades", found["grades_equal"], GRADES_EQUAL, False),
-            ("drop of the QWK", found["qwk_drop"], QWK_DROP, True),
-            ("drop of the referable sensitivity", found["sensitivity_drop"], SENSITIVITY_DROP, True),
-            ("heatmaps' Spearman correlation, median", found["spearman_median"], SPEARMAN_MEDIAN, False),
-            ("heatmaps' Spearman correlation, 5th percentile", found["spearman_p5"], SPEARMAN_P5, False),
+            ("share of equal grades", found.get("grades_equal"), GRADES_EQUAL, False),
+            ("drop of the QWK", found.get("qwk_drop"), QWK_DROP, True),
+            ("drop of the referable sensitivity", found.get("sensitivity_drop"), SENSITIVITY_DROP, True),
+            ("heatmaps' Spearman correlation, median", found.get("spearman_median"), SPEARMAN_MEDIAN, False),
+            ("heatmaps' Spearman correlation, 5th percentile", found.get("spearman_p5"), SPEARMAN_P5, False),
         ]
     # A limit itself passes, whatever the last digit of a difference of two shares.
     return tuple(
-        f"{name} {value:.4g}, {'at most' if most else 'at least'} {limit:g}"
+        f"{name} {'not measured' if value is None else f'{value:.4g}'}, {'at most' if most else 'at least'} {limit:g}"
         for name, value, limit, most in checks
-        if not (value <= limit + 1e-12 if most else value >= limit - 1e-12)
+        if value is None or not (value <= limit + 1e-12 if most else value >= limit - 1e-12)
     )

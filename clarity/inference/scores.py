@@ -24,6 +24,10 @@ class Scores:
     """(N, 5, h, w): evidence for each grade by place; signed, not normalised."""
 
 
+LARGEST_CELL = float(np.finfo(np.float16).max)
+"""Of a map: overlays carry its numbers as float16 (``carried``)."""
+
+
 class Backend(Protocol):
     """A network that is ready to run on one kind of machine. Safe to call from several threads."""
 
@@ -63,6 +67,8 @@ def check(scores: Scores, count: int, map_shape: tuple[int, ...]) -> None:
     for name, values in (("logits", scores.logits), ("maps", scores.maps)):
         if not np.isfinite(values).all():
             raise InferenceError(f"{name} {values.shape}: hold NaN or infinity, no grade can be given")
+    if scores.maps.size and (worst := float(np.abs(scores.maps).max())) > LARGEST_CELL:
+        raise InferenceError(f"maps {scores.maps.shape}: a cell of {worst:g}, at most {LARGEST_CELL:g} can be kept")
 
 
 def reason(error: Exception) -> str:

@@ -18,8 +18,10 @@ _MAX_BATCH = 64
 
 def native() -> tuple[Precision, ...]:
     """What the graphics card computes in. Raises InferenceError where there is none."""
-    import torch
-
+    try:
+        import torch
+    except ImportError:
+        raise InferenceError("device gpu: torch is not installed; use cpu") from None
     if not torch.cuda.is_available():
         raise InferenceError("device gpu: torch finds no CUDA graphics card here; use cpu")
     return ("fp32", "bf16") if torch.cuda.is_bf16_supported() else ("fp32",)
@@ -39,6 +41,7 @@ class TorchGpu:
     @classmethod
     def load(cls, bundle: Bundle, precision: Precision, device: str = "cuda") -> Self:
         """Raises InferenceError where the bundle's tensors are not those of a network that this code knows."""
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         from clarity.inference.network import bare
@@ -46,7 +49,7 @@ class TorchGpu:
         try:
             network = bare(bundle.spec.backbone)
             network.load_state_dict(load_file(bundle.path / export.WEIGHTS))
-        except (WeightsUnavailable, RuntimeError, OSError) as error:
+        except (WeightsUnavailable, SafetensorError, RuntimeError, OSError) as error:
             raise InferenceError(f"{bundle.path / export.WEIGHTS}: cannot be loaded: {reason(error)}") from None
         return cls(export.build_graph(network), precision, bundle.spec.imaging.size, device)
 

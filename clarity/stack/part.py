@@ -45,6 +45,8 @@ class Part(ABC):
     """Of its other variables, those that the environment may give instead: such a value is used, and not kept."""
     patience_s: ClassVar[float] = 60
     stop_signal: ClassVar[Signals] = SIGTERM
+    stop_s: ClassVar[float] = 20
+    """How long it may take to end before it is killed."""
 
     def variables(self, home: Home) -> dict[str, str]:  # noqa: ARG002
         """The variables by which others find the local part."""
@@ -77,4 +79,4 @@ class Part(ABC):
     def stop(self, home: Home) -> None:
         """End the part and every process of it."""
         record = Record.read(home.record_file(self.name))
-        process.stop(record, self.processes(home), self.stop_signal, timeout_s=20)
+        process.stop(record, self.processes(home), self.stop_signal, timeout_s=self.stop_s)

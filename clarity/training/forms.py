@@ -10,12 +10,13 @@ import torch
 from numpy.typing import NDArray
 
 from clarity import grades
+from clarity.errors import InferenceError
 from clarity.inference import decision, export, processor
 from clarity.inference.bundle import GRAPHS
 from clarity.inference.openvino_cpu import OpenvinoCpu
 from clarity.inference.parity import Answers, Parity, compare
 from clarity.inference.processor import PRECISIONS, Precision
-from clarity.inference.scores import Scores, join
+from clarity.inference.scores import Scores, check, join
 from clarity.records import Tensor
 from clarity.registry import agreement
 from clarity.training import metrics, quantise
@@ -81,7 +82,13 @@ def by_torch(network: torch.nn.Module, batches: Iterable[Tensor]) -> Scores:
 
 def _compared(graph: Path, precision: Precision, on: Yardstick, reference: Answers) -> Parity:
     form = OpenvinoCpu.load(graph / GRAPHS[precision], precision, processor.cores(), "latency")
-    return compare(precision, reference, on.answers(join([form.run(x) for x in on.batches()], form.map_shape)))
+    wanted = reference.scores.maps.shape
+    try:
+        scores = join([form.run(x) for x in on.batches()], wanted[2:])
+        check(scores, wanted[0], wanted[2:])
+    except InferenceError as error:  # a NaN would pass for equal wherever it is compared
+        return Parity.unmeasured(str(error))
+    return compare(precision, reference, on.answers(scores))
 
 
 def _int8(graph: Path, on: Yardstick, reference: Answers, photographs: Images | None) -> Parity:

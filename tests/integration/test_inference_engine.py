@@ -133,6 +133,7 @@ def test_a_network_that_overflows_gives_an_error_and_never_a_grade(tmp_path: Pat
         (np.zeros((2, 5)), np.zeros((1, 5, 7, 7)), "logits"),
         (np.zeros((1, 5)), np.zeros((1, 5, 7, 8)), "maps"),
         (np.full((1, 5), np.nan), np.zeros((1, 5, 7, 7)), "logits"),
+        (np.zeros((1, 5)), np.full((1, 5, 7, 7), -1e5), "a cell of 100000, at most 65504 can be kept"),
         (np.zeros((1, 5)), np.full((1, 5, 7, 7), np.inf), "maps"),
     ],
 )

@@ -1,6 +1,7 @@
 """The forms of one network: exported, quantised, compared, chosen, run on every device that there is."""
 
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from clarity.errors import BundleError, InferenceError
+from clarity.imaging import to_tensor
 from clarity.inference import bundle as bundles
 from clarity.inference import export, processor
 from clarity.inference.bundle import Bundle
@@ -68,16 +70,55 @@ def test_auto_takes_the_fastest_form_that_is_native_and_passed(whole: Bundle) ->
     everything = whole.spec.model_copy(
         update={
             "forms": dict.fromkeys(PRECISIONS, export.IR),
-            "parity": dict.fromkeys(PRECISIONS, Parity(n=9, passed=True)),
+            "parity": dict.fromkeys(PRECISIONS, tiny.PASSED),
         }
     )
     bundle = Bundle(whole.path, everything, "")
     assert choose(bundle, "auto", EVERY) == "int8"
     assert choose(bundle, "auto", ("fp32", "bf16")) == "bf16"
     assert choose(bundle, "auto", ("fp32",)) == "fp32"
-    failed = {"fp32": Parity(n=9, passed=True), "int8": Parity(n=9, passed=False)}
+    failed = {"fp32": tiny.PASSED, "int8": Parity(n=9, passed=False)}
     unproven = Bundle(whole.path, everything.model_copy(update={"parity": failed}), "")
     assert choose(unproven, "auto", EVERY) == "fp32"
+
+
+@pytest.mark.parametrize("figures", [{"grades_equal": 0.41}, {"spearman_median": None}, {"n": 0}])
+def test_a_form_that_is_said_to_have_passed_and_whose_figures_say_otherwise_is_not_taken(
+    whole: Bundle, figures: dict[str, float | None]
+) -> None:
+    said = {"fp32": tiny.PASSED, "int8": tiny.PASSED.model_copy(update=figures)}
+    forms_ = whole.spec.model_copy(update={"forms": dict.fromkeys(said, export.IR), "parity": said})
+    bundle = Bundle(whole.path, forms_, "")
+    assert choose(bundle, "auto", EVERY) == "fp32"
+    assert "form int8: its parity with the trained network was not passed" in (bundle.refusal() or "")
+
+
+def test_without_a_form_in_fp32_nothing_runs_in_fp32_whatever_would_run_it(whole: Bundle) -> None:
+    lacking = whole.spec.model_copy(update={"forms": {"bf16": export.IR}, "parity": {"bf16": tiny.PASSED}})
+    for device in ("cpu", "onnx"):
+        with pytest.raises(BundleError, match="precision fp32, the bundle has only bf16"):
+            Engine.load(Bundle(whole.path, lacking, ""), device=device, precision="fp32")  # type: ignore[arg-type]
+    with pytest.raises(BundleError, match="precision fp32, the bundle has only bf16"):
+        Engine.load(Bundle(whole.path, lacking, ""), device="onnx")
+
+
+class SaysNan(tiny.TinyNetwork):
+    """Of the brightest of the photographs of ``tiny.measure``."""
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        pixels = np.random.default_rng(5).integers(0, 256, (20, tiny.SIZE, tiny.SIZE, 3), dtype=np.uint8)
+        means = np.sort(to_tensor(pixels).mean(axis=(1, 2, 3)))
+        bright = x.mean(dim=(1, 2, 3), keepdim=True)
+        return super().features(x) + 1e-6 * torch.sqrt(float(means[-2:].mean()) - bright)
+
+
+def test_a_form_that_says_nan_of_one_photograph_is_left_out_and_named(tmp_path: Path) -> None:
+    """Every comparison with NaN would be true, or an index out of bounds: it is told before anything is compared."""
+    network = tiny.TinyNetwork()
+    export.export(SaysNan(), tiny.SIZE, tmp_path / "graph")
+    measured = tiny.measure(network, tmp_path / "graph", tiny.SIZE, ["fp32", "bf16"])
+    for found in measured.values():
+        assert not found.passed and "hold NaN or infinity, no grade can be given" in found.reasons[0]
 
 
 def test_a_precision_that_the_processor_lacks_or_nobody_knows_is_refused(whole: Bundle) -> None:
@@ -169,6 +210,29 @@ def test_torchs_backend_rebuilds_the_network_from_the_bundles_tensors(tmp_path: 
 def test_tensors_of_an_unknown_network_are_a_named_error(whole: Bundle) -> None:
     with pytest.raises(InferenceError, match="backbone tiny: unknown"):
         TorchGpu.load(whole, "fp32", device="cpu")
+
+
+def test_damaged_tensors_are_a_named_error(whole: Bundle, tmp_path: Path) -> None:
+    spec = whole.spec.model_copy(update={"backbone": "resnet50"})
+    (tmp_path / export.WEIGHTS).write_bytes(b"damaged")
+    with pytest.raises(InferenceError, match=f"{export.WEIGHTS}: cannot be loaded"):
+        TorchGpu.load(Bundle(tmp_path, spec, ""), "fp32", device="cpu")
+
+
+def test_where_openvino_has_no_build_onnx_runtime_is_what_runs(whole: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = Engine.load(whole, precision="fp32").run(batch(2))
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    engine = Engine.load(whole)
+    assert (engine.device, engine.precision) == ("onnx", "fp32")
+    np.testing.assert_allclose(engine.run(batch(2)).logits, wanted.logits, atol=1e-4)
+    with pytest.raises(InferenceError, match="device cpu: OpenVINO is not installed; use onnx"):
+        Engine.load(whole, device="cpu")
+
+
+def test_without_torch_a_graphics_card_is_refused_by_name(whole: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(InferenceError, match="device gpu: torch is not installed; use cpu"):
+        Engine.load(whole, device="gpu")
 
 
 def test_an_engine_starts_without_what_only_training_needs(whole: Bundle) -> None:

@@ -15,13 +15,16 @@ def test_a_fresh_process_answers_and_says_what_it_holds(tiny_bundle: Bundle, tmp
     photograph = tmp_path / "eye.jpg"
     photograph.write_bytes(tiny.jpeg(tiny.eye()))
     started = time.perf_counter()
-    start, resident = fresh.rows(tiny_bundle.path, photograph, ["fp32"], 1)
+    start, resident, flow = fresh.rows(tiny_bundle.path, photograph, ["fp32"], 1)
     took = time.perf_counter() - started
     assert (start.name, start.target, resident.name, resident.target) == (
         "inference.start_s", 2.0, "inference.resident_mb", 600.0,
     )  # fmt: skip
     assert 0.1 < start.value < took and not start.more_is_better
-    assert 50 < resident.value <= float(resident.detail["fp32_peak"]) + 1 and not resident.more_is_better
+    assert start.detail.keys() == {"command_fp32", "night_fp32", "service_fp32"}
+    assert 50 < resident.value <= float(resident.detail["highest_peak"]) + 1 and not resident.more_is_better
+    assert (flow.name, flow.target) == ("screening.start_s", None)
+    assert float(flow.detail["resident_mb"]) > float(resident.detail["command_fp32"]) + 20, "it has Prefect in it"
 
 
 def test_a_process_that_fails_is_not_measured(tiny_bundle: Bundle, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Every kind of file in which a photograph may arrive, and every kind of damage in which it must not."""
 
+import io
 import struct
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
+from PIL import ImageOps
 
 from clarity.errors import ImageTooLarge, UnreadableImage
 from clarity.imaging import decode
@@ -94,6 +96,19 @@ def test_exif_orientation_is_applied_in_every_format(orientation: int, kind: str
     turned = np.asarray(_by_pillow(stored, orientation))
     assert upright.shape == turned.shape
     assert difference(upright, turned) < 4
+
+
+@pytest.mark.parametrize(("first", "then"), [(6, 1), (1, 6)])
+def test_of_two_exif_segments_the_first_says_how_the_photograph_stands(first: int, then: int) -> None:
+    """As for Pillow and OpenCV: the overlay lies on the photograph as everybody else shows it."""
+    data, other = (with_exif(RETINA, orientation, "JPEG") for orientation in (first, then))
+    start = other.index(b"\xff\xe1")
+    segment = other[start : start + 2 + int.from_bytes(other[start + 2 : start + 4], "big")]
+    after = data.index(b"\xff\xe1") + 2 + int.from_bytes(data[data.index(b"\xff\xe1") + 2 :][:2], "big")
+    both = data[:after] + segment + data[after:]
+    with Pillow.open(io.BytesIO(both)) as picture:
+        assert decode(both, IMAGING).shape[:2] == ImageOps.exif_transpose(picture).size[::-1]
+    np.testing.assert_array_equal(decode(both, IMAGING), decode(data, IMAGING))
 
 
 def _by_pillow(image: np.ndarray, orientation: int) -> Pillow.Image:

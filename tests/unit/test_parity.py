@@ -7,6 +7,7 @@ from scipy.stats import spearmanr
 from clarity.inference import parity
 from clarity.inference.parity import Answers, Parity
 from clarity.inference.scores import Scores
+from tests import tiny
 
 RANDOM = np.random.default_rng(0)
 
@@ -87,7 +88,32 @@ def test_the_deviation_is_relative_to_the_photographs_own_largest_value() -> Non
     assert parity.worst_relative(Scores(logits, maps), Scores(changed, maps)) == pytest.approx(0.01)
 
 
-PASSED, FAILED = Parity(n=9, passed=True), Parity(n=9, passed=False, reasons=("x",))
+@pytest.mark.parametrize(("deviation", "passes"), [(0.9e-4, True), (1.1e-4, False)])
+def test_fp32_may_deviate_by_one_in_ten_thousand(deviation: float, passes: bool) -> None:
+    wanted = answers()
+    scale = np.abs(wanted.scores.logits).max(axis=1, keepdims=True).astype(np.float64)
+    changed = Scores((wanted.scores.logits + deviation * scale).astype(np.float32), wanted.scores.maps)
+    found = parity.compare("fp32", wanted, Answers(changed, wanted.grades, 0.8, 0.9))
+    assert found.passed is passes and found.worst_relative == pytest.approx(deviation, rel=0.01)
+
+
+def test_one_photograph_in_ten_whose_heatmap_is_another_is_too_many() -> None:
+    wanted, form = answers(), answers()
+    form.scores.maps[:20] = form.scores.maps[20:40]
+    found = parity.compare("int8", wanted, form)
+    assert found.spearman_median == 1 and found.spearman_p5 is not None and found.spearman_p5 < 0.9
+    (reason,) = found.reasons
+    assert reason.startswith("heatmaps' Spearman correlation, 5th percentile") and reason.endswith("at least 0.95")
+
+
+def test_a_deviation_that_is_no_number_is_not_none() -> None:
+    wanted = answers().scores
+    spoilt = Scores(wanted.logits.copy(), wanted.maps)
+    spoilt.logits[3, 2] = np.nan
+    assert np.isnan(parity.worst_relative(wanted, spoilt))
+
+
+PASSED, FAILED = tiny.PASSED, Parity(n=9, passed=False, reasons=("x",))
 
 
 @pytest.mark.parametrize(
@@ -102,6 +128,9 @@ PASSED, FAILED = Parity(n=9, passed=True), Parity(n=9, passed=False, reasons=("x
         ({"bf16": "a"}, {"fp32": PASSED, "bf16": PASSED}, "no fp32 form"),
         ({"fp32": "a", "bf16": "a"}, {"fp32": PASSED}, "form bf16"),
         ({"fp32": "a", "int8": "b"}, {"fp32": PASSED, "int8": FAILED}, "form int8"),
+        ({"fp32": "a"}, {"fp32": Parity(n=9, passed=True)}, "no fp32 form"),
+        ({"fp32": "a"}, {"fp32": PASSED.model_copy(update={"worst_relative": 2e-4})}, "no fp32 form"),
+        ({"fp32": "a", "int8": "b"}, {"fp32": PASSED, "int8": PASSED.model_copy(update={"n": 0})}, "form int8"),
     ],
 )
 def test_only_forms_that_passed_may_be_registered(
