@@ -47,6 +47,7 @@ class QualityParams(Section):
     max_brightness: float = Field(ge=0, le=1)
     min_sharpness: float = Field(ge=0)
     min_visible: float = Field(ge=0, le=1)
+    min_diameter: float = Field(ge=0)
 
 
 class SplitParams(Section):

@@ -49,7 +49,7 @@ class Quality:
     """In [0, 1]; higher is better."""
     gradable: bool
     reasons: tuple[str, ...] = ()
-    """Of "too dark", "too bright", "blurred", "field of view cut", "not a fundus photograph"; empty where gradable."""
+    """Of "too dark", "too bright", "blurred", "field of view cut", "too small", "not a fundus photograph"."""
     measures: dict[str, float] = field(default_factory=dict)
 
 

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 IMAGING = pipeline().imaging
 SIZE = IMAGING.size
 # Not the pipeline's thresholds: a phantom that the gate refused would be one image less of work.
-QUALITY = QualityParams(min_score=0.0, min_brightness=0.0, max_brightness=1.0, min_sharpness=0.0, min_visible=0.0)
+QUALITY = QualityParams(
+    min_score=0.0, min_brightness=0.0, max_brightness=1.0, min_sharpness=0.0, min_visible=0.0, min_diameter=0
+)
 Maps = NDArray[np.float32]
 Side = Callable[[Tensor], Maps]
 """(N, 3, 224, 224) -> the heatmaps of the likeliest grades, (N, 224, 224) in 0..1."""

@@ -87,6 +87,8 @@ def _check_frame(dataset: FileDataset, params: ImagingParams) -> None:
 def _pixels(dataset: FileDataset) -> Image:
     kind = str(dataset.PhotometricInterpretation)
     pixels = pixel_array(dataset, raw=False)
+    if pixels.min() < 0:  # the Ophthalmic Photography IOD admits unsigned values only; light below 0 has no meaning
+        raise UnreadableImage(f"DICOM: pixel values from {pixels.min()}, not a photograph's")
     if kind == "PALETTE COLOR":
         return to_rgb(apply_color_lut(pixels, dataset))
     grey = _eight_bits(pixels, int(dataset.BitsStored))

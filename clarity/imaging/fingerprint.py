@@ -6,7 +6,7 @@ import json
 
 from clarity.params import ImagingParams
 
-CHAIN_VERSION = 4
+CHAIN_VERSION = 5
 """Raise it with any change of code below ``clarity/imaging`` that changes a prepared pixel."""
 
 _LIMITS = {"max_bytes", "max_pixels"}

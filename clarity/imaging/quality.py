@@ -20,7 +20,7 @@ from clarity.records import Crop, Field, Image, Quality
 Plane = NDArray[np.float32]
 
 DARK, BRIGHT, BLURRED = "too dark", "too bright", "blurred"
-CUT, OTHER = "field of view cut", "not a fundus photograph"
+CUT, SMALL, OTHER = "field of view cut", "too small", "not a fundus photograph"
 SIDE = 256
 """Pixels across the field of view at which everything is measured."""
 
@@ -44,7 +44,7 @@ def assess(view: View, field: Field | None, area: Crop, params: QualityParams) -
     if field is None:
         return Quality(0.0, gradable=False, reasons=(OTHER,))
     measures = measure(fundus.crop(view, area, SIDE))
-    measures["visible"] = field.visible
+    measures |= {"visible": field.visible, "diameter": 2 * field.radius}
     if not _retina(measures):
         return Quality(0.0, gradable=False, reasons=(OTHER,), measures=measures)
     light = min(measures["brightness"] / _FULL_BRIGHTNESS, 1.0)
@@ -122,5 +122,6 @@ def _reasons(measures: dict[str, float], params: QualityParams) -> tuple[str, ..
         BRIGHT: measures["brightness"] > params.max_brightness,
         BLURRED: measures["sharpness"] < params.min_sharpness,
         CUT: measures["visible"] < params.min_visible,
+        SMALL: measures["diameter"] < params.min_diameter,
     }
     return tuple(reason for reason, present in found.items() if present)

@@ -15,7 +15,9 @@ from clarity.params import ImagingParams, QualityParams
 from clarity.records import Image
 
 IMAGING = ImagingParams(size=224, clahe_clip_limit=2.0, clahe_tiles=8, max_bytes=50_000_000, max_pixels=30_000_000)
-QUALITY = QualityParams(min_score=0.3, min_brightness=0.12, max_brightness=0.75, min_sharpness=0.035, min_visible=0.7)
+QUALITY = QualityParams(
+    min_score=0.3, min_brightness=0.12, max_brightness=0.75, min_sharpness=0.035, min_visible=0.7, min_diameter=128
+)
 
 
 def retina(

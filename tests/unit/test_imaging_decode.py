@@ -76,6 +76,48 @@ def test_sixteen_bit_grey_with_alpha_and_palettes_decode() -> None:
     assert difference(decode(pillow(palette, "BMP"), IMAGING), palette.convert("RGB")) == 0
 
 
+def tagged(data: bytes, tag: int, value: int) -> bytes:
+    """A TIFF whose first page says another number there, which has to be a SHORT."""
+    changed, start = bytearray(data), struct.unpack_from("<I", data, 4)[0]
+    for at in range(start + 2, start + 2 + 12 * struct.unpack_from("<H", data, start)[0], 12):
+        if struct.unpack_from("<HH", data, at) == (tag, 3):
+            struct.pack_into("<H", changed, at + 8, value)
+            return bytes(changed)
+    raise AssertionError(tag)
+
+
+@pytest.mark.parametrize(("kind", "most"), [(np.uint16, 65535), (np.uint8, 255)])
+def test_a_tiff_whose_zero_is_white_is_no_negative(kind: type, most: int) -> None:
+    grey = RETINA[:, :, 1].astype(kind) * (257 if most > 255 else 1)
+    data = tagged(pillow(Pillow.fromarray((most - grey).astype(kind)), "TIFF"), 262, 0)
+    assert difference(decode(data, IMAGING)[:, :, 0], RETINA[:, :, 1]) == 0
+
+
+@pytest.mark.parametrize(("said", "shown"), [(0, True), (1, True), (2, False)])
+def test_a_fourth_sample_hides_pixels_only_where_it_is_said_to_be_transparency(said: int, shown: bool) -> None:
+    clear = np.dstack([RETINA, np.zeros(RETINA.shape[:2], np.uint8)])
+    image = decode(tagged(pillow(Pillow.fromarray(clear, "RGBA"), "TIFF"), 338, said), IMAGING)
+    assert difference(image, RETINA if shown else 0) == 0
+
+
+@pytest.mark.parametrize(("compression", "masks"), [(0, ()), (3, (0xFF0000, 0xFF00, 0xFF))])
+def test_the_padding_of_a_bitmap_hides_nothing(compression: int, masks: tuple[int, ...]) -> None:
+    height, width = RETINA.shape[:2]
+    pixels = np.dstack([RETINA[::-1, :, ::-1], np.zeros((height, width), np.uint8)]).tobytes()
+    info = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 32, compression, len(pixels), 0, 0, 0, 0)
+    body = info + struct.pack(f"<{len(masks)}I", *masks)
+    data = b"BM" + struct.pack("<IHHI", 14 + len(body) + len(pixels), 0, 0, 14 + len(body)) + body + pixels
+    np.testing.assert_array_equal(decode(data, IMAGING), RETINA)
+
+
+def test_a_tiff_that_shows_a_thumbnail_first_is_refused_and_one_that_shows_it_last_is_read() -> None:
+    whole, small = Pillow.fromarray(RETINA), Pillow.fromarray(RETINA).resize((96, 64))
+    with pytest.raises(UnreadableImage, match="page 1 of 96 x 64 is smaller than page 2, 400 x 300"):
+        decode(pillow(small, "TIFF", save_all=True, append_images=[whole]), IMAGING)
+    image = decode(pillow(whole, "TIFF", save_all=True, append_images=[small]), IMAGING)
+    np.testing.assert_array_equal(image, RETINA)
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
 def test_cmyk_keeps_its_colours(kind: str) -> None:
     cmyk = Pillow.fromarray(RETINA).convert("CMYK")

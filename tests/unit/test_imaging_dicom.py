@@ -57,6 +57,14 @@ def test_planes_and_ybr_are_turned_into_rgb() -> None:
     assert np.abs(decode(dicom(ybr, photometric="YBR_FULL"), IMAGING).astype(int) - RETINA).mean() < 1
 
 
+def test_negative_values_are_refused_by_name() -> None:
+    """No camera writes them; scaled as if unsigned, half of them would be black."""
+    below = dataset(RETINA[:, :, 0], photometric="MONOCHROME2", PixelRepresentation=1, BitsAllocated=16, BitsStored=12)
+    below.HighBit, below.PixelData = 11, (RETINA[:, :, 0].astype(np.int16) * 16 - 2048).tobytes()
+    with pytest.raises(UnreadableImage, match="DICOM: pixel values from -20[0-9]+, not a photograph's"):
+        decode(written(below), IMAGING)
+
+
 def test_twelve_bits_are_scaled_by_what_is_stored_and_monochrome1_is_inverted() -> None:
     grey = RETINA[:, :, 0].astype(np.uint32) * 4095 // 255
     bright = decode(dicom(grey, photometric="MONOCHROME2", bits=12), IMAGING)

@@ -33,6 +33,7 @@ def test_a_sound_photograph_is_gradable_without_a_reason() -> None:
         ("too dark", (retina() * 0.15).astype(np.uint8)),
         ("too bright", np.where(retina() > 5, 255 - (255 - retina().astype(int)) // 3, retina()).astype(np.uint8)),
         ("blurred", cv2.GaussianBlur(retina(), (0, 0), 9)),
+        ("too small", cv2.resize(retina(), (160, 120), interpolation=cv2.INTER_AREA)),
         ("field of view cut", retina(400, 300, centre=(20, 150), radius=140)),
     ],
 )
