@@ -69,6 +69,10 @@ class BundleError(ClarityError):
     """A bundle is incomplete, corrupted, or its imaging fingerprint is not this code's."""
 
 
+class OverlayError(ClarityError):
+    """A heatmap's overlay could not be written to a file."""
+
+
 class InferenceError(ClarityError):
     """The engine gave something that is not a result: NaN, or a map of the wrong shape. Never a grade."""
 

@@ -21,7 +21,7 @@ class Settings(BaseSettings):
 
     home: Path = Field(default=Path(".clarity"), alias="CLARITY_HOME")
     project: Path = Field(default=Path(), alias="CLARITY_PROJECT")
-    """The folder of conf/, dvc.yaml and data.dvc: the DVC workspace."""
+    """The folder of conf/, dvc.yaml and data.dvc: the DVC workspace. Where it is not set, the nearest one upwards."""
     database_url: SecretStr | None = Field(default=None, alias="CLARITY_DATABASE_URL")
     s3_endpoint_url: str | None = Field(default=None, alias="CLARITY_S3_ENDPOINT_URL")
     s3_access_key_id: str | None = Field(default=None, alias="CLARITY_S3_ACCESS_KEY_ID")
@@ -58,13 +58,14 @@ class Settings(BaseSettings):
 
         Raises SettingsError where a value is malformed.
         """
-        home = Path(os.environ.get("CLARITY_HOME", ".clarity")).resolve()
+        project = Path(os.environ.get("CLARITY_PROJECT") or _nearest(Path.cwd())).resolve()
+        home = Path(os.environ.get("CLARITY_HOME") or project / ".clarity").resolve()
         try:
             settings = cls(_env_file=home / STACK_FILE)  # type: ignore[call-arg]
         except ValidationError as error:
             names = ", ".join(str(detail["loc"][0]) for detail in error.errors())
             raise SettingsError(f"environment: {names}, malformed") from None
-        return settings.model_copy(update={"home": home, "project": settings.project.resolve()})
+        return settings.model_copy(update={"home": home, "project": project})
 
     @property
     def webhook(self) -> str | None:
@@ -98,3 +99,8 @@ class Settings(BaseSettings):
             env["AWS_REQUEST_CHECKSUM_CALCULATION"] = "when_required"
             env["AWS_RESPONSE_CHECKSUM_VALIDATION"] = "when_required"
         return env
+
+
+def _nearest(folder: Path) -> Path:
+    """The project that ``folder`` lies in, as a notebook's or a script's does; itself where there is none."""
+    return next((one for one in (folder, *folder.parents) if (one / "conf/pipeline.yaml").is_file()), folder)

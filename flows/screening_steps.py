@@ -105,7 +105,7 @@ def mend(params: Params) -> repair.Repaired:
         while after is not None:
             found, after = inbox.waiting(objects, engine, params.screening.inbox, after=after)
             register(found, params, None)
-        return repair.repair(engine, objects, _grader_of)
+        return repair.repair(engine, objects, repair.Redrawing(_grader_of, params.screening.overlay_size))
 
 
 def ride_canaries(champion: Champion) -> tuple[int, list[str]]:

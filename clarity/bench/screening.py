@@ -1,6 +1,7 @@
 """A capture's way from the object store to its row and its overlay, against the same loop as it is usually written."""
 
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def rows(images: Path | None, repeats: int) -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="clarity-bench-") as folder:
         bundle = nets.draft(model, nets.photographs(_CALIBRATION), Path(folder))
         with night(data) as place:
-            lanes = {name: Lane.of(place, bundle, name, _OVERLAY) for name in _precisions()}
+            lanes = {name: Lane.of(place, bundle, name, _OVERLAY) for name in precisions(processor.here())}
             loop = usual.Loop(place, nets.torchvisions(model))
             _check(lanes, loop)
             sides: dict[str, Any] = {name: lane.run for name, lane in lanes.items()}
@@ -61,9 +62,9 @@ def _row(name: Precision, seconds: dict[str, float], number: int) -> Row:
     return Row(f"screening.{name}", theirs / ours, "x", _TARGETS.get(name), detail=detail)
 
 
-def _precisions() -> list[Precision]:
+def precisions(native: Collection[Precision]) -> list[Precision]:
     """Of those with a target the native ones; float32 where the processor has neither."""
-    return [name for name in _TARGETS if name in processor.here()] or ["fp32"]
+    return [name for name in _TARGETS if name in native] or ["fp32"]
 
 
 def _busy(place: Night, bundle: Bundle, precision: Precision, seconds: dict[str, float], number: int) -> Row:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Literal
 
 import typer
 
+from clarity.errors import OverlayError
+
 if TYPE_CHECKING:
     from clarity.errors import ClarityError
     from clarity.inference.grader import Graded, Grader
@@ -59,6 +61,8 @@ def predict(
     settings = Settings.load()
     loaded = params.load(*(config or [settings.project / "conf/pipeline.yaml"]))
     names, drawing = _names(images), Drawing.of(heatmap, format)
+    if overlays is not None:
+        _made(overlays)  # before anything is graded, which would be lost
     rows: list[dict[str, object]] = []
     with Source.of(settings, loaded.model.name, bundle).load() as grader:
         for start in range(0, len(images), _CHUNK):
@@ -152,12 +156,22 @@ def _write_overlays(path: Path, data: bytes, result: "Graded", grader: "Grader",
     cropped = result.overlay(size, drawing.wanted)
     if subject is None or cam is None or cropped is None:
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
     original = decode(data, grader.bundle.spec.imaging)
     whole = with_legend(heatmap.on_original(original, result.prepared, cam), subject)
     for kind, picture in (("crop", cropped), ("original", whole)):
         encoded = heatmap.encode(picture, drawing.format, maps=result.maps)
-        path.with_name(f"{path.name}.{kind}.{drawing.format}").write_bytes(encoded)
+        file = path.with_name(f"{path.name}.{kind}.{drawing.format}")
+        try:
+            file.write_bytes(encoded)
+        except OSError as error:
+            raise OverlayError(f"{file}: {error.strerror}, overlays cannot be written") from None
+
+
+def _made(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OverlayError(f"{folder}: {error.strerror}, overlays cannot be written") from None
 
 
 def _table(rows: list[dict[str, object]]) -> None:

@@ -25,9 +25,18 @@ from clarity.storage.scans import ScoredBy, Settled
 
 _SWEPT = 100
 """Orphans that are deleted while those who keep photographs wait."""
-GraderOf = Callable[[ScoredBy], Grader]
 Left = TypeVar("Left")
 Right = TypeVar("Right")
+
+
+@dataclass(frozen=True, slots=True)
+class Redrawing:
+    """How a lost overlay is drawn again: as its night drew it."""
+
+    grader_of: Callable[[ScoredBy], Grader]
+    """Gives the grader of a model version that once scored. Raises ClarityError where it is gone."""
+    size: int | None
+    """Pixels."""
 
 
 @dataclass(slots=True)
@@ -51,11 +60,10 @@ class Repaired:
         return {name: value for name, value in asdict(self).items() if isinstance(value, int)}
 
 
-def repair(engine: Engine, objects: Objects, grader_of: GraderOf) -> Repaired:
+def repair(engine: Engine, objects: Objects, redrawing: Redrawing) -> Repaired:
     """Close dead runs and leases, remove orphans, make lost overlays again, show what lost its other half.
 
-    ``grader_of`` gives the grader of a model version that once scored. What cannot be mended is a sentence in
-    ``failures``, and costs itself alone. Raises StorageError.
+    What cannot be mended is a sentence in ``failures``, and costs itself alone. Raises StorageError.
     """
     done = Repaired()
     with database.session(engine) as session:
@@ -64,7 +72,7 @@ def repair(engine: Engine, objects: Objects, grader_of: GraderOf) -> Repaired:
         done.leases_ended = leases.remove_finished(session)
     _photographs(engine, objects, done)
     for by in _versions(engine):
-        _overlays(engine, objects, by, grader_of, done)
+        _overlays(engine, objects, by, redrawing, done)
     return done
 
 
@@ -99,7 +107,7 @@ def _versions(engine: Engine) -> list[ScoredBy]:
         return [ScoredBy(*row) for row in found]
 
 
-def _overlays(engine: Engine, objects: Objects, by: ScoredBy, grader_of: GraderOf, done: Repaired) -> None:
+def _overlays(engine: Engine, objects: Objects, by: ScoredBy, redrawing: Redrawing, done: Repaired) -> None:
     prefix = keys.heatmap_key(by.model, by.version, "").removesuffix(".png")
     table, run = tables.Prediction, tables.ScreeningRun
     said = (table.model == by.model, table.model_version == by.version, table.fingerprint == by.fingerprint)
@@ -116,7 +124,7 @@ def _overlays(engine: Engine, objects: Objects, by: ScoredBy, grader_of: GraderO
                 lost.append(sha)
     for some in together(orphans.items(), _SWEPT):
         done.overlays_removed += _sweep(engine, objects, by, dict(some))
-    _make_again(engine, objects, by, lost, grader_of, done)
+    _make_again(engine, objects, by, lost, redrawing, done)
 
 
 def _sweep(engine: Engine, objects: Objects, by: ScoredBy, orphans: dict[str, str]) -> int:
@@ -133,23 +141,23 @@ def _sweep(engine: Engine, objects: Objects, by: ScoredBy, orphans: dict[str, st
 
 
 def _make_again(
-    engine: Engine, objects: Objects, by: ScoredBy, shas: list[str], grader_of: GraderOf, done: Repaired
+    engine: Engine, objects: Objects, by: ScoredBy, shas: list[str], redrawing: Redrawing, done: Repaired
 ) -> None:
     with database.session(engine) as session:
         captures = scans.captures(session, shas)
     for capture in captures:
         try:
-            _put_overlay(grader_of(by), objects, by, capture)
+            _put_overlay(redrawing, objects, by, capture)
             done.overlays_made += 1
         except ClarityError as error:
             done.failures.append(f"overlay of {capture.sha256[:12]}… by {by.model} {by.version}: {error}")
 
 
-def _put_overlay(grader: Grader, objects: Objects, by: ScoredBy, capture: Capture) -> None:
-    (graded,) = grader.grade([objects.get(capture.key)])
+def _put_overlay(redrawing: Redrawing, objects: Objects, by: ScoredBy, capture: Capture) -> None:
+    (graded,) = redrawing.grader_of(by).grade([objects.get(capture.key)])
     if isinstance(graded, ClarityError):
         raise graded
-    picture = graded.overlay()
+    picture = graded.overlay(redrawing.size)
     if picture is None:
         raise ObjectMissing("no overlay comes of it any more")
     overlay = heatmap.encode(picture, maps=graded.maps)

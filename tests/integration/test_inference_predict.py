@@ -10,6 +10,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from clarity.cli import serve
+from clarity.errors import OverlayError
 from clarity.inference import heatmap
 from clarity.inference.bundle import Bundle
 from serving.schemas import STATEMENT, Answer
@@ -63,6 +64,22 @@ def test_the_table_says_ungradable_and_what_clarity_is_not(
     done = run(bundle, *photographs)
     assert "ungradable" in done.stdout and "UnreadableImage" in done.stdout
     assert STATEMENT in done.stderr
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_anything_is_graded(
+    bundle: Path, photographs: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    done = run(bundle, "--overlays", str(tmp_path / "file" / "x"), photographs[0])
+    assert isinstance(done.exception, OverlayError)
+    assert str(done.exception) == f"{tmp_path}/file/x: Not a directory, overlays cannot be written"
+    assert not done.stdout
+
+
+def test_an_overlay_that_cannot_be_written_is_told(bundle: Path, photographs: list[str], tmp_path: Path) -> None:
+    (tmp_path / "out" / "good.crop.png").mkdir(parents=True)
+    done = run(bundle, "--overlays", str(tmp_path / "out"), photographs[0])
+    assert str(done.exception) == f"{tmp_path}/out/good.crop.png: Is a directory, overlays cannot be written"
 
 
 def test_overlays_are_written_for_what_has_a_grade(bundle: Path, photographs: list[str], tmp_path: Path) -> None:

@@ -8,7 +8,11 @@ import pytest
 from rich.console import Console
 
 from clarity.cli.demo import summary
+from clarity.cli.demo.story import Demo
 from clarity.cli.demo.summary import Facts
+from clarity.errors import SourceError
+from clarity.settings import Settings
+from tests.conftest import PROJECT
 
 WILSON = {"value": 1.0, "low": 1.0, "high": 1.0, "n": 63, "wilson_low": 0.94, "wilson_high": 1.0}
 METRICS: dict[str, Any] = {
@@ -41,6 +45,7 @@ def facts() -> Facts:
         prediction=answer,
         peak_rss_mb=4428,
         files={"these facts": "demo.json"},
+        servers={"Prefect": "http://127.0.0.1:4200/runs  (flow runs)", "MLflow": "http://127.0.0.1:5000/#/models/demo"},
         overlay="conf/demo.yaml",
     )  # fmt: skip
 
@@ -54,6 +59,19 @@ def shown(facts: Facts, width: int = 200) -> str:
 def test_a_path_stays_whole_on_a_narrow_terminal(facts: Facts) -> None:
     path = ".clarity/demo/" + "a-long-way/" * 10 + "report.html"
     assert f"Look at  {path}  (report)\n" in shown(replace(facts, files={"report": path}), width=60)
+
+
+def test_it_says_where_to_look_in_prefect_and_in_mlflow(facts: Facts) -> None:
+    said = shown(facts, width=60)
+    assert "Prefect  http://127.0.0.1:4200/runs  (flow runs)\n" in said
+    assert "MLflow   http://127.0.0.1:5000/#/models/demo\n" in said
+
+
+def test_a_folder_that_is_not_there_is_told_before_anything_is_started(tmp_path: Path) -> None:
+    settings = Settings(CLARITY_HOME=tmp_path / "home", CLARITY_PROJECT=PROJECT)
+    with pytest.raises(SourceError, match="nowhere: there is no such folder"):
+        Demo(settings, tmp_path / "nowhere", Console())
+    assert not (tmp_path / "home").exists()
 
 
 def test_figures_are_plain_values_with_wilsons_interval_for_shares() -> None:

@@ -61,7 +61,7 @@ def test_negative_values_are_refused_by_name() -> None:
     """No camera writes them; scaled as if unsigned, half of them would be black."""
     below = dataset(RETINA[:, :, 0], photometric="MONOCHROME2", PixelRepresentation=1, BitsAllocated=16, BitsStored=12)
     below.HighBit, below.PixelData = 11, (RETINA[:, :, 0].astype(np.int16) * 16 - 2048).tobytes()
-    with pytest.raises(UnreadableImage, match="DICOM: pixel values from -20[0-9]+, not a photograph's"):
+    with pytest.raises(UnreadableImage, match=r"DICOM: pixel values from -20[0-9]+, not a photograph's"):
         decode(written(below), IMAGING)
 
 

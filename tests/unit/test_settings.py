@@ -51,3 +51,28 @@ def test_a_child_process_gets_the_same_addresses(monkeypatch: pytest.MonkeyPatch
 def test_importing_the_package_reads_nothing() -> None:
     code = "import os; os.environ.clear(); import clarity.settings, clarity.params, clarity.cli"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("below", [".", "notebooks", "docs/pictures"])
+def test_without_a_word_of_the_environment_the_project_is_the_nearest_one_upwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, below: str
+) -> None:
+    """A notebook runs in its own folder."""
+    for name in ("CLARITY_HOME", "CLARITY_PROJECT"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf/pipeline.yaml").touch()
+    (tmp_path / below).mkdir(parents=True, exist_ok=True)
+    monkeypatch.chdir(tmp_path / below)
+    assert (Settings.load().project, Settings.load().home) == (tmp_path, tmp_path / ".clarity")
+    monkeypatch.setenv("CLARITY_PROJECT", "elsewhere")
+    assert Settings.load().project == tmp_path / below / "elsewhere"
+
+
+def test_outside_of_any_project_it_is_where_the_command_is_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("CLARITY_HOME", "CLARITY_PROJECT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert (Settings.load().project, Settings.load().home) == (tmp_path, tmp_path / ".clarity")

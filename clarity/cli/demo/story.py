@@ -29,7 +29,10 @@ class Demo:
 
     def __init__(self, settings: Settings, data: Path | None, console: Console) -> None:
         self.project = settings.project
+        from clarity.data import sources
+
         self.data = data
+        self.source = sources.detect(data) if data else "phantoms"  # before anything is started for it
         name = "photographs" if data else "phantoms"
         self.folder = settings.home / "demo"
         self.workspace = self.folder / f"workspace-{name}"
@@ -68,6 +71,7 @@ class Demo:
             prediction=prediction,
             peak_rss_mb=memory.peak_mb,
             files=self._files(written),
+            servers=self._servers(),
             overlay=f"conf/{self.overlay.name}",
         )  # fmt: skip
         summary.write(facts, written)
@@ -88,14 +92,14 @@ class Demo:
         return started.names
 
     def _photographs(self) -> tuple[str, Path]:
-        from clarity.data import phantoms, sources
+        from clarity.data import phantoms
 
         if self.data:
-            return sources.detect(self.data), self.data
+            return self.source, self.data
         folder = self.folder / "phantoms"
         with self.steps.step("phantoms", f"draw {self.params.phantoms.count} photographs of known grade"):
             phantoms.write(folder, self.params.phantoms)
-        return "phantoms", folder
+        return self.source, folder
 
     def _ingest(self, source: tuple[str, Path]) -> dict[str, Any]:
         from flows.ingest import ingest
@@ -150,6 +154,14 @@ class Demo:
         ):
             asked = answer.ask(url, key, photograph.read_bytes(), str(row["patient"]))
             return asked | {"true_grade": int(row["grade"])}
+
+    def _servers(self) -> dict[str, str]:
+        """Where its runs and its model are to be seen once the stack is up again: its ports stay the same."""
+        prefect, mlflow = (self.settings.need(name) for name in ("prefect_api_url", "mlflow_tracking_uri"))
+        return {
+            "Prefect": f"{prefect.removesuffix('/api')}/runs  (the flow runs ingest, train and screen)",
+            "MLflow": f"{mlflow}/#/models/{self.params.model.name}  (the model's versions and their run)",
+        }
 
     def _test(self) -> dict[str, Any]:
         metrics = json.loads((self.workspace / "artifacts" / "evaluation" / "metrics.json").read_text())

@@ -36,6 +36,8 @@ class Facts:
     """Empty likewise."""
     peak_rss_mb: int
     files: dict[str, str]
+    servers: dict[str, str]
+    """Where to look once they run again."""
     overlay: str
     """The configuration over conf/pipeline.yaml, for going on with this model."""
 
@@ -106,6 +108,7 @@ def _next(facts: Facts) -> list[tuple[str, str]]:
     return [
         *(("Look at", f"{path}  ({what})") for what, path in facts.files.items()),
         ("Go on  ", f"clarity up --config conf/pipeline.yaml --config {facts.overlay}"),
+        *((name.ljust(7), where) for name, where in facts.servers.items()),
     ]
 
 
