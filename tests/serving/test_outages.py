@@ -23,7 +23,7 @@ from clarity.storage import database, tables
 from clarity.storage.objects import Objects
 from serving.keyring import STALE_S
 from tests import tiny
-from tests.conftest import PROJECT, STACK_VARIABLES
+from tests.conftest import PROJECT, forget_addresses
 from tests.integration.test_stack import SMALL, kill, pids
 from tests.serving.clinic import Place, variables
 from tests.serving.live import Live, serving
@@ -39,18 +39,17 @@ NUMBERS = itertools.count()
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory, _nobody_elses_services: None) -> Iterator[Settings]:
     """Two parts of a stack of our own, which this module may stop."""
-    before = {name: os.environ.pop(name) for name in list(os.environ) if STACK_VARIABLES.match(name)}
-    os.environ |= {"CLARITY_HOME": str(tmp_path_factory.mktemp("own")), "CLARITY_PROJECT": str(PROJECT)}
-    try:
-        started = local.up(Settings.load(), parts=SMALL).settings
-        database.upgrade(started.need("database_url"))
-        Objects(started).ensure_bucket()
-        yield started
-    finally:
-        local.down(Settings.load())
-        for name in filter(STACK_VARIABLES.match, list(os.environ)):
-            del os.environ[name]
-        os.environ |= before
+    with pytest.MonkeyPatch.context() as patched:
+        forget_addresses(patched)
+        patched.setenv("CLARITY_HOME", str(tmp_path_factory.mktemp("own")))
+        patched.setenv("CLARITY_PROJECT", str(PROJECT))
+        try:
+            started = local.up(Settings.load(), parts=SMALL).settings
+            database.upgrade(started.need("database_url"))
+            Objects(started).ensure_bucket()
+            yield started
+        finally:
+            local.down(Settings.load())
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ figure, error, table and file of the run is searched for them, as they are, fold
 import base64
 import io
 import json
-import os
 import re
 import shutil
 import socket
@@ -32,7 +31,7 @@ from clarity.inference.bundle import Bundle
 from clarity.settings import Settings
 from clarity.storage import database
 from tests import tiny
-from tests.conftest import STACK_VARIABLES
+from tests.conftest import forget_addresses
 from tests.serving.live import PROJECT, Live, environment, serving
 from tests.unit.imaging_files import dataset, written
 
@@ -136,9 +135,7 @@ def run(bundle: Bundle) -> Iterator[Run]:
     )
     try:
         with pytest.MonkeyPatch.context() as patched:
-            for name in list(os.environ):
-                if STACK_VARIABLES.match(name):
-                    patched.delenv(name)
+            forget_addresses(patched)
             patched.setenv("CLARITY_HOME", str(home))
             settings = Settings.load()
         with serving(home, "--bundle", str(bundle.path), open_=False) as live:
