@@ -20,6 +20,12 @@ class Lock:
         self._path = path
         self._thread = threading.RLock()
         self._depth = 0
+        self._descriptor: int | None = None
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """To hand to a process that has to end before the lock is free (``pass_fds``); none where it is not held."""
+        return () if self._descriptor is None else (self._descriptor,)
 
     @contextmanager
     def held(self, wait_s: float) -> Iterator[None]:
@@ -28,21 +34,23 @@ class Lock:
         if not self._thread.acquire(timeout=max(wait_s, 0.001)):
             raise AlreadyRunning(f"{self._path}: another task of this process writes to the workspace")
         try:
-            descriptor = self._take(until) if self._depth == 0 else None
+            if self._depth == 0:
+                self._descriptor = self._take(until)
             self._depth += 1
             try:
                 yield
             finally:
                 self._depth -= 1
-                if descriptor is not None:
-                    os.close(descriptor)
+                if self._depth == 0 and self._descriptor is not None:
+                    os.close(self._descriptor)
+                    self._descriptor = None
         finally:
             self._thread.release()
 
     def _take(self, until: float) -> int:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            # not inheritable: a child that outlives us does not keep the workspace locked
+            # not inheritable: a child that outlives us does not keep the workspace locked, unless it is handed over
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise WorkspaceError(f"{self._path}: {error.strerror}, the workspace cannot be locked") from None

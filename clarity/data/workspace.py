@@ -1,7 +1,8 @@
 """A DVC workspace: the folder of conf/pipeline.yaml, dvc.yaml, data.dvc, data/ and artifacts/.
 
 DVC runs as a child process, one at a time: it does not wait for its own lock (DVC #10465), so a lock of ours comes
-first. Addresses go to .dvc/config.local, credentials only through the child's environment.
+first. It ends with this process, whatever ends that (``leash``), and keeps the lock until it has. Addresses go to
+.dvc/config.local, credentials only through the child's environment.
 """
 
 import os
@@ -17,7 +18,7 @@ from typing import Literal
 
 import yaml
 
-from clarity.data import template
+from clarity.data import leash, template
 from clarity.data.lock import Lock
 from clarity.errors import WorkspaceError
 from clarity.params import Params
@@ -28,6 +29,8 @@ DATA_FILE = "data.dvc"
 REMOTE = "s3"
 _EDGE = re.compile(r'^"(?P<first>[^"]+)"(?: -> "(?P<then>[^"]+)")?;$')
 _WAIT_S = 3600.0
+_GRACE_S = 15.0
+"""For a stage to end in order once its run is stopped: a batch, and telling MLflow."""
 
 
 def _ignore(_line: str) -> None: ...
@@ -119,13 +122,14 @@ class Workspace:
             raise WorkspaceError(f"{self.path}: no {DATA_FILE}, no data set yet; `clarity ingest` makes one") from None
 
     def _run(self, *arguments: str, on_line: Callable[[str], None] = _ignore) -> list[str]:
-        command = [sys.executable, "-m", "dvc", *arguments]
+        command = [sys.executable, "-I", leash.__file__, str(_GRACE_S), sys.executable, "-m", "dvc", *arguments]
         lines: list[str] = []
         last: deque[str] = deque(maxlen=12)
         try:
             child = subprocess.Popen(
                 command, cwd=self.path, env=self._environment(), text=True, encoding="utf-8", errors="replace",
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                start_new_session=True, pass_fds=self._lock.descriptors,
             )  # fmt: skip
         except OSError as error:
             raise WorkspaceError(f"{self.path}: DVC cannot be started ({error.strerror})") from None
@@ -137,7 +141,7 @@ class Workspace:
                     last.append(text)
                     on_line(text)
             except BaseException:
-                child.terminate()
+                child.communicate()  # lets go, and waits until all of them have ended
                 raise
         if child.returncode != 0:
             said = " | ".join(line for line in last if line) or "no output"

@@ -76,12 +76,12 @@ def fit(
     if not key:
         forget(paths)
     history = History(tracking)
-    last = folder / f"{LAST}.ckpt"
-    resumed = _epoch_of(last)
+    resumed = _epoch_of(folder)
     # Lightning speaks of choices that are made on purpose here.
     with quiet(_LIGHTNING, NAGS, printed=False):
         trainer = _trainer(params.train, folder, history)
-        trainer.fit(module, data, ckpt_path=str(last) if resumed is not None else None, weights_only=False)
+        checkpoint = None if resumed is None else str(folder / f"{LAST}.ckpt")
+        trainer.fit(module, data, ckpt_path=checkpoint, weights_only=False)
     result = _finish(history, paths, folder, tracking.run_id, resumed)
     tracking.metrics({"best/val_qwk": result.best_qwk, "best/epoch": result.best_epoch}, step=result.best_epoch)
     if not key:
@@ -168,14 +168,21 @@ def _finish(history: History, paths: Paths, folder: Path, run_id: str, resumed: 
     return FitResult(run_id, checkpoint, best["val/qwk"], int(best["epoch"]), len(history.rows), resumed)
 
 
-def _epoch_of(last: Path) -> int | None:
-    """The epoch that goes on from this checkpoint; None where there is none or it was cut short while written."""
-    if not last.is_file():
+def _epoch_of(folder: Path) -> int | None:
+    """The epoch that goes on from the checkpoints in here; None where there is none or one cannot be read.
+
+    The best one is needed too: where no later epoch is better, a training that goes on has no other to end with.
+    """
+    if not (folder / f"{LAST}.ckpt").is_file():
         return None
-    try:
-        epoch = int(torch.load(last, map_location="cpu", mmap=True, weights_only=False)["epoch"]) + 1
-    except Exception as error:  # noqa: BLE001 — torch.load raises whatever the bytes provoke
-        log.warning("%s: %s, cannot be resumed, training starts anew", last.name, type(error).__name__)
-        return None
+    epoch = 0
+    for name in (BEST, LAST):
+        try:
+            found = torch.load(folder / f"{name}.ckpt", map_location="cpu", mmap=True, weights_only=False)
+            epoch = int(found["epoch"]) + 1
+        except Exception as error:  # noqa: BLE001 — torch.load raises whatever the bytes provoke
+            why = "missing" if isinstance(error, FileNotFoundError) else type(error).__name__
+            log.warning("%s.ckpt: %s, nothing can be resumed, training starts anew", name, why)
+            return None
     log.info("going on with epoch %d from the checkpoint of an interrupted training", epoch + 1)
     return epoch

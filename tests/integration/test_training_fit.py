@@ -120,6 +120,22 @@ def test_a_checkpoint_cut_short_while_written_is_not_resumed(tmp_path: Path, par
     assert fit.fit(changed(params, epochs=1), paths, Untracked(), key="k").resumed_from is None
 
 
+def test_a_last_checkpoint_without_the_best_one_or_with_half_of_it_is_not_resumed(
+    tmp_path: Path, params: Params, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What two trainings of one folder left, of which the first had ended."""
+    paths, one = learnable.workspace(tmp_path, params), changed(params, epochs=1)
+    fit.fit(one, paths, Untracked(), key="k")
+    best = paths.resume / "k" / "best.ckpt"
+    best.write_bytes(best.read_bytes()[:1000])
+    assert fit.fit(one, paths, Untracked(), key="k").resumed_from is None
+    best.unlink()
+    with caplog.at_level(logging.INFO):
+        assert fit.fit(one, paths, Untracked(), key="k").resumed_from is None
+    assert "best.ckpt: missing, nothing can be resumed, training starts anew" in caplog.text
+    assert best.is_file()
+
+
 def test_training_stops_early_when_kappa_stops_rising(tmp_path: Path, params: Params) -> None:
     paths = learnable.workspace(tmp_path, params)
     result = fit.fit(changed(params, epochs=6, patience=1, learning_rate=1e-9), paths, Untracked(), key="s")

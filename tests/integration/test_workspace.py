@@ -1,13 +1,18 @@
 """A DVC workspace: one writer, DVC's own order of stages, addresses written and secrets not."""
 
 import multiprocessing
+import signal
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
-from clarity.data import template
+from clarity.data import leash, template
 from clarity.data.workspace import Workspace, version_of
 from clarity.errors import AlreadyRunning, WorkspaceError
 from clarity.params import Params
@@ -27,6 +32,24 @@ STAGES = """stages:
   c_fails:
     cmd: echo the reason; exit 7
     deps: [in]
+  d_lasts:
+    cmd: echo $$ > pid; sleep 60; echo over
+    deps: [in]
+"""
+REPRO = """
+import sys
+from pathlib import Path
+from clarity.data.workspace import Workspace
+from clarity.settings import Settings
+Workspace(Path(sys.argv[1]), Settings()).repro("d_lasts")
+"""
+STUBBORN = """
+import signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if len(sys.argv) > 1:
+    subprocess.Popen([sys.executable, "-c", sys.argv[1]])
+print("ready", flush=True)
+time.sleep(60)
 """
 
 
@@ -63,6 +86,63 @@ def test_stages_come_in_dvcs_order_and_run_only_when_something_changed(workspace
 def test_a_stage_that_fails_is_an_error_with_its_last_lines(workspace: Workspace) -> None:
     with pytest.raises(WorkspaceError, match=r"`dvc repro --single-item c_fails` ended with \d+: .*the reason"):
         workspace.repro("c_fails")
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
+def test_a_stage_ends_with_the_process_that_ran_it_whatever_ended_that(
+    workspace: Workspace, how: signal.Signals
+) -> None:
+    child = subprocess.Popen([sys.executable, "-c", REPRO, workspace.path], stderr=subprocess.DEVNULL)
+    stage = psutil.Process(int(soon(lambda: (workspace.path / "pid").read_text().strip())))
+    started = [stage, *stage.parents()]
+    started = started[: started.index(psutil.Process(child.pid))]
+    child.send_signal(how)
+    assert child.wait(30) != 0
+    with workspace.lock(wait_s=20):  # nobody writes before all of them are gone
+        assert [process for process in started if runs(process)] == []
+    (workspace.path / "in").write_text("2")
+    assert workspace.repro("b_first") == "ran"
+
+
+def test_what_does_not_end_when_it_is_asked_to_is_made_to() -> None:
+    command = [sys.executable, "-I", leash.__file__, "0.3", sys.executable, "-c", STUBBORN, STUBBORN]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert child.stdout is not None
+    assert [child.stdout.readline() for _ in range(2)] == ["ready\n"] * 2
+    started = psutil.Process(child.pid).children(recursive=True)
+    assert len(started) == 2
+    child.communicate(timeout=30)
+    assert [process for process in started if runs(process)] == []
+
+
+def test_a_command_on_a_leash_gives_its_own_exit_code() -> None:
+    def ended(code: str) -> int:
+        command = [sys.executable, "-I", leash.__file__, "1", sys.executable, "-c", code]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as child:
+            return child.wait(30)
+
+    assert ended("raise SystemExit(7)") == 7
+    assert ended("import os; os.kill(os.getpid(), 9)") == 128 + signal.SIGKILL
+
+
+def soon(found: Callable[[], str]) -> str:
+    """What ``found`` gives once it gives anything."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        try:
+            if said := found():
+                return said
+        except OSError:
+            pass
+        time.sleep(0.05)
+    raise AssertionError
+
+
+def runs(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_addresses_are_written_and_secrets_are_not(workspace: Workspace) -> None:
