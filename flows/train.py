@@ -43,7 +43,7 @@ class Judgement:
     champion: str | None = None
     """The version that was champion when it was judged."""
     again: bool = False
-    """Nothing has changed since the verdict: it was read from the ledger, and nothing was written."""
+    """Nothing has changed since the verdict: it was read from the ledger, and no row was written."""
 
 
 @flow(name="train")
@@ -69,8 +69,7 @@ def train(workspace: str | None = None) -> dict[str, Any]:
         run_id = _run_id(place.path)
         ref = _step(register, "register")(str(place.path), run_id, params.model.name)
         judged = _step(judge, "gate")(str(place.path), ref, params.gate)
-        if not judged.again:
-            _step(settle, "promote")(ref, judged, f"flow train/{flow_run.name or 'by hand'}")
+        _step(settle, "promote")(ref, judged, f"flow train/{flow_run.name or 'by hand'}")
     _show(ref, judged)
     facts = {"stages": stages, "version": ref.version, "run_id": run_id, **asdict(judged)}
     name = "Refused" if judged.decision in ("refused", "withdrawn") else None
@@ -110,11 +109,17 @@ def judge(workspace: str, ref: ModelRef, params: GateParams) -> Judgement:
 
 
 def settle(ref: ModelRef, judged: Judgement, actor: str) -> None:
-    """Write the verdict to the ledger and to MLflow, and move the aliases if it is yes."""
+    """Write the verdict to the ledger, move the aliases if it is yes, and let MLflow's tags say what the ledger says.
+
+    The tags also where it was judged before: that run may have died between the row and them.
+    """
     write = promotion.promote if judged.decision == "promoted" else promotion.refuse
     with opened(Settings.load()) as (registry, engine):
-        write(registry, engine, ref, actor=actor, reasons=judged.reasons, figures=judged.figures)
-        registry.tag(ref, {"clarity.gate": judged.decision, "clarity.gate_reasons": "\n".join(judged.reasons)})
+        if not judged.again:
+            write(registry, engine, ref, actor=actor, reasons=judged.reasons, figures=judged.figures)
+        entries = ledger.history(engine, ref.name)
+        if row := judgement.standing(entries, ref.version, judged.figures.get(judgement.KEY)):
+            registry.tag(ref, {"clarity.gate": row.action, "clarity.gate_reasons": "\n".join(row.reasons)})
 
 
 def _champion(registry: Registry, name: str) -> ModelRef | None:

@@ -38,6 +38,14 @@ def earlier(entries: Iterable[Entry], key: str) -> Entry | None:
     return found[-1] if found else None
 
 
+def standing(entries: Iterable[Entry], version: str, key: str | None) -> Entry | None:
+    """The row of the verdict that holds for a version: of the judgement ``key``; without one, the gate's last on it."""
+    if key is not None:
+        return earlier(entries, key)
+    found = [entry for entry in entries if entry.version == version and KEY in entry.figures]
+    return found[-1] if found else None
+
+
 def rule(bundle: Bundle) -> Rule:
     """How the bundle turns probabilities into answers."""
     return Rule(bundle.spec.decision, bundle.spec.thresholds.referable)

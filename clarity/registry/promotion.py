@@ -15,7 +15,7 @@ from sqlalchemy import Engine, text
 
 from clarity.errors import NoChampion
 from clarity.records import ModelRef
-from clarity.registry import ledger
+from clarity.registry import judgement, ledger
 from clarity.registry.ledger import Entry
 from clarity.registry.models import CHAMPION, PREVIOUS, Registry
 from clarity.storage import database
@@ -32,12 +32,13 @@ def promote(
 ) -> ModelRef:
     """Make a version the champion. Nothing happens, and no row is written, where it is already.
 
+    Nor where the judgement that ``figures`` name has promoted it before: then a person has rolled it back since.
     Raises StorageError; where it was raised after the row was written, the promotion is decided and the next call of
     anything here completes it.
     """
     with _one_at_a_time(engine, ref.name):
         champions = _reconcile(registry, engine, ref.name)
-        if champions[-1:] == [ref.version]:
+        if champions[-1:] == [ref.version] or _written(engine, ref, figures):
             return registry.get(ref.name, ref.version)
         _write(registry, engine, ref, "promoted", actor, reasons, figures, champions[-1] if champions else None)
         return registry.promote(ref, previous=champions[-1] if champions else None)
@@ -52,9 +53,11 @@ def refuse(
     reasons: Sequence[str],
     figures: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write down that a version was refused. The champion stays."""
-    champion = registry.version_of(ref.name, CHAMPION)
-    _write(registry, engine, ref, "refused", actor, reasons, figures, champion)
+    """Write down that a version was refused, once a judgement that ``figures`` name. The champion stays."""
+    with _one_at_a_time(engine, ref.name):
+        if not _written(engine, ref, figures):
+            champion = registry.version_of(ref.name, CHAMPION)
+            _write(registry, engine, ref, "refused", actor, reasons, figures, champion)
 
 
 def rollback(registry: Registry, engine: Engine, name: str, *, actor: str, reasons: Sequence[str]) -> ModelRef:
@@ -92,6 +95,12 @@ def _reconcile(registry: Registry, engine: Engine, name: str) -> Sequence[str]:
         if (registry.version_of(name, CHAMPION), registry.version_of(name, PREVIOUS)) != (champions[-1], previous):
             registry.promote(registry.get(name, champions[-1]), previous=previous)
     return champions
+
+
+def _written(engine: Engine, ref: ModelRef, figures: Mapping[str, Any] | None) -> bool:
+    """Whether this judgement has its row: a step may die after it wrote one, and is tried again."""
+    about = (figures or {}).get(judgement.KEY)
+    return about is not None and judgement.earlier(ledger.history(engine, ref.name), about) is not None
 
 
 def _write(

@@ -201,6 +201,24 @@ def test_again_without_a_change_nothing_is_made_but_a_promotion_that_died_half_w
     assert bench.rows() == [("1", "promoted")]
 
 
+@pytest.mark.parametrize(("decision", "later", "floor"), [("promoted", "champion", 0.0), ("refused", "refused", 1.1)])
+def test_tags_that_a_dead_run_did_not_write_are_written_by_the_next_as_the_ledger_says(
+    bench: Bench, decision: str, later: str, floor: float
+) -> None:
+    bench.gate(min_qwk=floor)
+    first = train(str(bench.path))
+    client, ref = bench.registry.client, bench.registry.get(bench.name, "1")
+    for key in ("clarity.gate", "clarity.gate_reasons"):
+        client.delete_model_version_tag(ref.name, ref.version, key)
+        client.delete_tag(ref.run_id, key)
+    facts = train(str(bench.path))
+    assert (facts["decision"], facts["again"]) == (later, True)
+    for tags in (bench.registry.tags(ref), client.get_run(ref.run_id).data.tags):
+        assert tags["clarity.gate"] == decision
+        assert tags["clarity.gate_reasons"] == "\n".join(first["reasons"])
+    assert bench.rows() == [("1", decision)]
+
+
 def test_a_better_challenger_replaces_the_champion_and_once_a_person_rolled_it_back_is_not_promoted_by_itself(
     bench: Bench, bundles: list[Path]
 ) -> None:

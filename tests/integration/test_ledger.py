@@ -12,7 +12,7 @@ from sqlalchemy import Engine, text
 from clarity.errors import NoChampion, StorageError, StorageUnavailable
 from clarity.inference.bundle import Bundle
 from clarity.records import ModelRef
-from clarity.registry import ledger, promotion
+from clarity.registry import judgement, ledger, promotion
 from clarity.registry.ledger import Entry
 from clarity.registry.models import CHAMPION, PREVIOUS, Registry
 from clarity.settings import Settings
@@ -153,6 +153,27 @@ def test_a_refusal_is_written_and_moves_nothing(registry: Registry, engine: Engi
     row = ledger.history(engine, versions[0].name)[-1]
     assert (row.action, row.version, row.previous_version) == ("refused", "2", "1")
     assert aliases(registry, versions[0].name) == ("1", None)
+
+
+def test_a_judgement_is_written_once_however_often_its_step_is_tried(
+    registry: Registry, engine: Engine, versions: list[ModelRef]
+) -> None:
+    def settle(ref: ModelRef, accepted: bool, about: str) -> None:
+        write = promotion.promote if accepted else promotion.refuse
+        write(registry, engine, ref, actor="flow", reasons=("QWK",), figures={judgement.KEY: about})
+
+    verdicts = list(zip(versions, (True, False, True), "abc", strict=True))
+    for verdict in verdicts:
+        settle(*verdict)
+        settle(*verdict)
+    promotion.rollback(registry, engine, versions[0].name, actor="ada", reasons=("worse",))
+    for verdict in verdicts:
+        settle(*verdict)
+    rows = [(row.version, row.action) for row in ledger.history(engine, versions[0].name)]
+    assert rows == [("1", "promoted"), ("2", "refused"), ("3", "promoted"), ("1", "rolled back")]
+    assert aliases(registry, versions[0].name) == ("1", None)
+    settle(versions[1], False, "d")
+    assert len(ledger.history(engine, versions[0].name)) == 5
 
 
 def test_a_death_between_ledger_and_alias_leaves_the_old_champion_and_is_repaired(
