@@ -65,6 +65,10 @@ class WeightsUnavailable(ClarityError):
     """Starting weights could not be had (offline, missing file, missing extra). Says what can be had instead."""
 
 
+class TrainingDiverged(ClarityError):
+    """The loss is not a number any more: the learning rate is too high, or the photographs are not what they seem."""
+
+
 class BundleError(ClarityError):
     """A bundle is incomplete, corrupted, or its imaging fingerprint is not this code's."""
 

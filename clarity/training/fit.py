@@ -59,7 +59,8 @@ def fit(
 
     ``key`` names everything the result depends on (see ``resume_key``): a training of the same key that was killed
     goes on from its last epoch. Its checkpoints stay until ``forget``, so that nothing is lost while the caller still
-    stores the outcome; without a key there is nothing to go on with. Raises WeightsUnavailable, ManifestError.
+    stores the outcome; without a key there is nothing to go on with. Raises WeightsUnavailable, ManifestError,
+    TrainingDiverged.
     """
     pl.seed_everything(params.train.seed, workers=True, verbose=False)
     torch.set_num_threads(cores())

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR
 
+from clarity.errors import TrainingDiverged
 from clarity.grades import REFERABLE_FROM
 from clarity.inference import decision
 from clarity.inference.network import Network
@@ -40,7 +41,8 @@ class Grading(pl.LightningModule):
         images, grades, _ = batch
         loss = self.loss(self.network(images), grades)
         if not torch.isfinite(loss):
-            raise FloatingPointError(f"epoch {self.current_epoch}, batch {batch_idx}: loss {float(loss)}, not a number")
+            said = f"epoch {self.current_epoch}, batch {batch_idx}: loss {loss.item()}, not a number"
+            raise TrainingDiverged(said)
         self._losses.append(loss.detach())
         return loss
 

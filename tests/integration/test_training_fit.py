@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 
-from clarity.errors import ManifestError, WeightsUnavailable
+from clarity.errors import ManifestError, TrainingDiverged, WeightsUnavailable
 from clarity.params import Params
 from clarity.training import fit
 from clarity.training.datamodule import FundusData, PreparedSet
@@ -134,6 +134,12 @@ def test_a_last_checkpoint_without_the_best_one_or_with_half_of_it_is_not_resume
         assert fit.fit(one, paths, Untracked(), key="k").resumed_from is None
     assert "best.ckpt: missing, nothing can be resumed, training starts anew" in caplog.text
     assert best.is_file()
+
+
+def test_a_training_whose_loss_is_no_number_any_more_is_named_with_its_batch(tmp_path: Path, params: Params) -> None:
+    paths = learnable.workspace(tmp_path, params)
+    with pytest.raises(TrainingDiverged, match=r"epoch 0, batch \d+: loss nan, not a number"):
+        fit.fit(changed(params, learning_rate=1e30), paths, Untracked())
 
 
 def test_training_stops_early_when_kappa_stops_rising(tmp_path: Path, params: Params) -> None:
