@@ -81,6 +81,10 @@ class InferenceError(ClarityError):
     """The engine gave something that is not a result: NaN, or a map of the wrong shape. Never a grade."""
 
 
+class NoModel(ClarityError):
+    """The registry has no version of the model of that name."""
+
+
 class NoChampion(ClarityError):
     """No model version is promoted."""
 

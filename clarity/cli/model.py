@@ -1,20 +1,20 @@
 """``clarity train`` and ``clarity model list | show | promote | rollback``: which model grades, and why."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
     from sqlalchemy import Engine
 
     from clarity.registry.models import Registry
 
 REFUSED = 3
 """Exit code of a training whose model the gate refused: nothing failed, and the champion stays."""
-_NAME = typer.Option("clarity-dr", "--name", help="Model in the registry.")
+_NAME = typer.Option("", "--name", help="Model in the registry; the configuration's model.name by default.")
+_CONFIG = typer.Option(None, "--config", help="Configuration below the project's folder; later files on top.")
 _JSON = typer.Option(False, "--json", help="Machine-readable.")
 _WHY = typer.Option(..., "--why", help="The reason, for the ledger.")
 _WHO = typer.Option("", "--who", help="Who decides it; you, by default.")
@@ -62,19 +62,20 @@ def train(
         raise typer.Exit(REFUSED)
 
 
-def list_(name: str = _NAME, as_json: bool = _JSON) -> None:
+def list_(name: str = _NAME, config: list[str] | None = _CONFIG, as_json: bool = _JSON) -> None:
     """All versions, newest first, and which one is promoted."""
     import dataclasses
     import json
 
-    with _services() as (registry, _):
+    with _services(name, config) as (registry, _, name):
         refs = registry.list(name)
         tags = {ref.version: registry.tags(ref) for ref in refs}
+        nothing = "" if refs else _nothing(registry, name)
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(ref) | {"tags": tags[ref.version]} for ref in refs], indent=2))
         return
     if not refs:
-        typer.echo(f"{name}: no version yet; `clarity train` makes one")
+        typer.echo(nothing)
         return
     rows = [
         (ref.version, ref.alias or "", own.get("clarity.gate", ""), own.get("clarity.data_version", "")[:12],
@@ -87,6 +88,7 @@ def list_(name: str = _NAME, as_json: bool = _JSON) -> None:
 def show(
     version: str = typer.Argument("", help="Version; the champion by default."),
     name: str = _NAME,
+    config: list[str] | None = _CONFIG,
     as_json: bool = _JSON,
 ) -> None:
     """One version: where it comes from, and everything the ledger says of it."""
@@ -95,7 +97,8 @@ def show(
 
     from clarity.registry import ledger
 
-    with _services() as (registry, engine):
+    with _services(name, config) as (registry, engine, name):
+        _need(registry, name)
         ref = registry.get(name, version) if version else registry.champion(name)
         tags = registry.tags(ref)
         rows = [entry for entry in ledger.history(engine, name) if entry.version == ref.version]
@@ -117,29 +120,51 @@ def promote(
     why: str = _WHY,
     who: str = _WHO,
     name: str = _NAME,
+    config: list[str] | None = _CONFIG,
 ) -> None:
     """Make a version the champion by hand, whatever the gate said; the ledger keeps who and why."""
     from clarity.registry import promotion
 
-    with _services() as (registry, engine):
+    with _services(name, config) as (registry, engine, name):
+        _need(registry, name)
         ref = promotion.promote(registry, engine, registry.get(name, version), actor=_actor(who), reasons=(why,))
     typer.echo(f"{ref.name} version {ref.version} is the champion")
 
 
-def rollback(why: str = _WHY, who: str = _WHO, name: str = _NAME) -> None:
+def rollback(why: str = _WHY, who: str = _WHO, name: str = _NAME, config: list[str] | None = _CONFIG) -> None:
     """Return to the version that was champion before; the ledger keeps who and why."""
     from clarity.registry import promotion
 
-    with _services() as (registry, engine):
+    with _services(name, config) as (registry, engine, name):
+        _need(registry, name)
         ref = promotion.rollback(registry, engine, name, actor=_actor(who), reasons=(why,))
     typer.echo(f"{ref.name} version {ref.version} is the champion again")
 
 
-def _services() -> "AbstractContextManager[tuple[Registry, Engine]]":
+@contextmanager
+def _services(name: str, config: list[str] | None) -> "Iterator[tuple[Registry, Engine, str]]":
+    """The registry, the ledger's database and which model is meant."""
+    from clarity import params
     from clarity.registry.services import opened
     from clarity.settings import Settings
 
-    return opened(Settings.load())
+    settings = Settings.load()
+    files = [settings.project / file for file in config or ["conf/pipeline.yaml"]]
+    with opened(settings) as (registry, engine):
+        yield registry, engine, name or params.load(*files).model.name
+
+
+def _need(registry: "Registry", name: str) -> None:
+    from clarity.errors import NoModel
+
+    if not registry.list(name):
+        raise NoModel(_nothing(registry, name))
+
+
+def _nothing(registry: "Registry", name: str) -> str:
+    others = [f"--name {other}" for other in registry.names() if other != name]
+    there_are = f"there are {', '.join(others)}" if others else "`clarity train` makes one"
+    return f"model {name}: no version yet; {there_are}"
 
 
 def _actor(who: str) -> str:

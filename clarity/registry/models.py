@@ -4,9 +4,9 @@ A version is registered from a *logged model* (``models:/m-…``), whose artifac
 nothing else. A version registered from ``runs:/`` resolves to the run's whole tree instead (MLflow #25562).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +81,11 @@ class Registry:
         with self._named(f"listing model {name}"):
             aliases = self._aliases(name)  # a search for versions gives none (MLflow #16734)
             return [self._ref(found, aliases) for found in reversed(self._search(f"name = '{name}'"))]
+
+    def names(self) -> Sequence[str]:
+        """The models that there are, by name."""
+        with self._named("listing models"):
+            return sorted(model.name for model in _pages(self.client.search_registered_models))
 
     def tags(self, ref: ModelRef) -> dict[str, str]:
         """What the version says of itself: run, bundle digest, data version, commit, fingerprint, verdict."""
@@ -171,13 +176,8 @@ class Registry:
 
     def _search(self, query: str) -> Sequence[Any]:
         """Versions in ascending order, all pages."""
-        found: list[Any] = []
-        token = None
-        while True:
-            page = self.client.search_model_versions(query, max_results=500, page_token=token)
-            found += page
-            if not (token := page.token):
-                return sorted(found, key=lambda version: int(version.version))
+        found = _pages(partial(self.client.search_model_versions, query))
+        return sorted(found, key=lambda version: int(version.version))
 
     def _aliases(self, name: str) -> dict[str, str]:
         """Version by alias; none where there is no such model yet."""
@@ -198,6 +198,15 @@ class Registry:
 
     def _named(self, subject: str) -> AbstractContextManager[None]:
         return tracking.named_errors(self.tracking_uri, subject)
+
+
+def _pages(search: Callable[..., Any]) -> Iterator[Any]:
+    token = None
+    while True:
+        page = search(max_results=500, page_token=token)
+        yield from page
+        if not (token := page.token):
+            return
 
 
 def _tags(bundle: Bundle, run_id: str) -> dict[str, str]:
