@@ -90,11 +90,21 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(f"usage: python -m clarity.stages {'|'.join(STAGES)}\n")
         return 2
     try:
-        STAGES[arguments[0]](load(CONFIGURATION), Path.cwd(), Settings.load())
+        settings = Settings.load()
+        _refuse_unfinished(Path.cwd(), settings)
+        STAGES[arguments[0]](load(CONFIGURATION), Path.cwd(), settings)
     except ClarityError as error:
         sys.stderr.write(f"{arguments[0]}: {error}\n")
         return 1
     return 0
+
+
+def _refuse_unfinished(root: Path, settings: Settings) -> None:
+    """The training flow undoes an ingest that was cut off; `dvc repro` by hand comes here without it."""
+    from clarity.data import replacement
+    from clarity.data.workspace import Workspace
+
+    replacement.refuse_unfinished(Workspace(root, settings))
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from clarity import params as parameters
+from clarity.data import replacement
 from clarity.data.workspace import Workspace
 from clarity.errors import BundleError, NoChampion, StorageUnavailable, WorkspaceError
 from clarity.inference.bundle import Bundle
@@ -65,6 +66,7 @@ def train(workspace: str | None = None) -> dict[str, Any]:
     params = parameters.load(place.path / "conf" / "pipeline.yaml")
     with place.lock(wait_s=_PATIENCE_S):
         place.init()
+        replacement.recover(place)  # an ingest that was cut off: nobody trains on what was never a version
         stages = {stage: _stage(place, stage) for stage in place.stages()}
         run_id = _run_id(place.path)
         ref = _step(register, "register")(str(place.path), run_id, params.model.name)

@@ -72,11 +72,11 @@ def list_(as_json: bool = _JSON) -> None:
 
 def show(version: Annotated[str, typer.Argument(help="Its first digits; this data set's by default.")] = "") -> None:
     """The one-page summary of a version."""
-    from clarity.data import versions
+    from clarity.data import replacement, versions
     from clarity.data.workspace import Workspace
 
     settings, objects = _services()
-    typer.echo(versions.show(objects, version or Workspace(settings.project, settings).data_version()))
+    typer.echo(versions.show(objects, version or replacement.standing(Workspace(settings.project, settings))))
 
 
 def checkout(version: Annotated[str, typer.Argument(help="Its first digits.")]) -> None:
@@ -127,11 +127,12 @@ def _services() -> "tuple[Settings, Objects]":
 
 
 def _present(settings: "Settings") -> str:
+    from clarity.data import replacement
     from clarity.data.workspace import Workspace
     from clarity.errors import WorkspaceError
 
     try:
-        return Workspace(settings.project, settings).data_version()
+        return replacement.standing(Workspace(settings.project, settings))
     except WorkspaceError:
         return ""
 

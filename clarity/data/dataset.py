@@ -1,10 +1,7 @@
-"""data/ on disk: the three tables and the photographs of one version, and how a new version takes its place."""
+"""data/ on disk: the three tables and the photographs of one version."""
 
-import json
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -12,12 +9,9 @@ import pandas as pd
 from clarity.data import manifest
 from clarity.data.manifest import photograph_path
 from clarity.data.merge import DataSet, nothing
-from clarity.data.workspace import DATA, DATA_FILE, Workspace
 from clarity.errors import ManifestError, SourceError
 
 MANIFEST, DUPLICATES, QUARANTINE = "manifest.csv", "duplicates.csv", "quarantine.csv"
-STAGING = ".data-staging"
-_MARKER = "commit.json"
 
 
 def load(folder: Path) -> DataSet:
@@ -53,56 +47,6 @@ def build(new: DataSet, target: Path, places: list[Path]) -> None:
             manifest.write(table, target / name)
     except OSError as error:
         raise SourceError(f"{target}: {error.strerror}, the new version cannot be laid out") from None
-
-
-@contextmanager
-def replacing(workspace: Workspace, target: Path) -> Iterator[None]:
-    """``target`` stands as data/ inside; whatever is raised inside, the previous data/ and data.dvc are put back.
-
-    Even after a kill: ``recover`` puts them back then.
-    """
-    data, old = workspace.path / DATA, workspace.path / f"{STAGING}/previous"
-    marker = workspace.path / STAGING / _MARKER
-    data_file = workspace.path / DATA_FILE
-    before = data_file.read_text(encoding="utf-8") if data_file.exists() else None
-    marker.write_text(json.dumps({"data_file": before, "data": data.exists()}), encoding="utf-8")
-    try:
-        if data.exists():
-            data.rename(old)
-        target.rename(data)
-        yield
-    except BaseException:
-        recover(workspace)
-        raise
-    marker.unlink()
-    remove(old)
-
-
-def recover(workspace: Workspace) -> bool:
-    """Undo a replacement that did not come to its end. True where there was one."""
-    data, old = workspace.path / DATA, workspace.path / f"{STAGING}/previous"
-    marker = workspace.path / STAGING / _MARKER
-    if not marker.exists():
-        remove(old)
-        return False
-    before = json.loads(marker.read_text(encoding="utf-8"))
-    if old.exists():
-        remove(data)
-        old.rename(data)
-    elif not before["data"]:
-        remove(data)
-    if before["data_file"] is None:
-        (workspace.path / DATA_FILE).unlink(missing_ok=True)
-    else:
-        (workspace.path / DATA_FILE).write_text(before["data_file"], encoding="utf-8")
-    marker.unlink()
-    return True
-
-
-def remove(folder: Path) -> None:
-    """Delete a folder; harmless where there is none."""
-    if folder.exists():
-        shutil.rmtree(folder)
 
 
 def _tables(data: DataSet) -> list[tuple[str, pd.DataFrame]]:

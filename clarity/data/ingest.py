@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from clarity.data import dataset, publish, sources
+from clarity.data import dataset, publish, replacement, sources
 from clarity.data.collect import Collected, Progress, collect, seen, silent
 from clarity.data.likeness import near_pairs
 from clarity.data.manifest import REASON
@@ -59,10 +59,10 @@ def check(
     Raises SourceError, ManifestError, StorageError, AlreadyRunning.
     """
     with workspace.lock(wait_s=0):
-        dataset.recover(workspace)
+        replacement.recover(workspace)
         present = dataset.load(workspace.path / DATA)
         known = frozenset(present.manifest["sha256"])
-        folder = workspace.path / dataset.STAGING / ("dry-run" if dry_run else name)
+        folder = workspace.path / replacement.STAGING / ("dry-run" if dry_run else name)
         rows = sources.read(name, path, settings=workspace.settings, options=options)
         return collect(
             rows,
@@ -89,7 +89,7 @@ def commit(
     Raises TooManyBad, WorkspaceError, StorageError, SourceError, AlreadyRunning; then the previous version stands.
     """
     with workspace.lock(wait_s=0):
-        dataset.recover(workspace)
+        replacement.recover(workspace)
         old = dataset.load(workspace.path / DATA)
         rows = _completed(seen(collected), old)
         new = merge(old, rows, params.ingest)
@@ -102,7 +102,7 @@ def commit(
         elif not result.changed:
             report = publish.report(workspace, new, pairs, params)  # may be another $CLARITY_HOME than before
             result = replace(result, version=report.name, report=str(report))
-        dataset.remove(Path(collected.staging))
+        replacement.remove(Path(collected.staging))
         return result
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from clarity.data import contact, dataset, summary, versions
+from clarity.data import contact, dataset, replacement, summary, versions
 from clarity.data.merge import DataSet
 from clarity.data.workspace import DATA, DATA_FILE, Workspace
 from clarity.errors import SourceError, WorkspaceError
@@ -31,9 +31,9 @@ def publish(
     then the previous version stands.
     """
     objects.ensure_bucket()
-    target = workspace.path / dataset.STAGING / "next"
+    target = workspace.path / replacement.STAGING / "next"
     dataset.build(new, target, [staging, workspace.path / DATA])
-    with dataset.replacing(workspace, target):
+    with replacement.replacing(workspace, target):
         _dvc(workspace, on_line, "add", "--quiet", DATA)
         _push(workspace, objects, on_line)
         folder = report(workspace, new, pairs, params)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from clarity.data import replacement
 from clarity.data.workspace import DATA_FILE, Workspace
 from clarity.errors import WorkspaceError
 from clarity.storage.objects import Objects
@@ -61,12 +62,13 @@ def picture(objects: Objects, version: str, *, seconds: int) -> str:
 def checkout(workspace: Workspace, objects: Objects, version: str) -> str:
     """Make data/ and data.dvc those of a version and give its full name; on failure they stay as they were.
 
-    Raises WorkspaceError, StorageError.
+    An ingest that was cut off is undone first, or the next one would undo this. Raises WorkspaceError, StorageError.
     """
     full = resolve(objects, version)
     text = objects.get(f"{_PREFIX}{full}/{DATA_FILE}").decode()
     place = workspace.path / DATA_FILE
     with workspace.lock():
+        replacement.recover(workspace)
         before = place.read_text(encoding="utf-8") if place.exists() else None
         place.write_text(text, encoding="utf-8")
         try:

@@ -24,19 +24,23 @@ from typer.testing import CliRunner
 
 from clarity import params as parameters
 from clarity.cli import model as command
+from clarity.data.ingest import ingest
 from clarity.data.workspace import Workspace
 from clarity.errors import AlreadyRunning, WorkspaceError
 from clarity.imaging import fingerprint
 from clarity.inference.bundle import Bundle
 from clarity.inference.engine import Engine
 from clarity.inference.grader import Graded, Grader
+from clarity.params import Params
 from clarity.registry import ledger, promotion
 from clarity.registry.models import Registry
 from clarity.settings import Settings
 from clarity.storage import database
+from clarity.storage.objects import Objects
 from flows.train import train
 from tests import tiny
 from tests.integration.registering import new_name, new_run
+from tests.integration.test_ingest import TWELVE, ingest_and_die, source, state
 
 pytestmark = pytest.mark.stack
 
@@ -309,6 +313,19 @@ def test_a_second_writer_of_the_workspace_is_refused(bench: Bench, settings: Set
     with other.lock(), pytest.raises(AlreadyRunning, match="another"):
         train(str(bench.path))
     assert bench.rows() == []
+
+
+def test_a_training_after_a_killed_ingest_is_on_the_version_of_before(
+    bench: Bench, settings: Settings, params: Params, tmp_path: Path
+) -> None:
+    place = Workspace(bench.path, settings.model_copy(update={"home": tmp_path / "home"}))
+    place.init()
+    ingest(place, "eyepacs", source(tmp_path / "one", TWELVE), params, Objects(settings))
+    before = state(place)
+    ingest_and_die(place, params, source(tmp_path / "two", {"90_left": 1}, first_seed=100), "dvc push")
+    assert state(place) != before
+    train(str(bench.path))
+    assert state(place) == before
 
 
 def test_the_real_stages_end_in_a_promoted_model_that_grades(

@@ -3,15 +3,21 @@
 import csv
 import multiprocessing
 import os
+import re
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import typer
+from typer.testing import CliRunner
 
-from clarity.data import dataset, ingest, manifest, pool, prepared, split, versions
+from clarity.cli import data as command
+from clarity.data import ingest, manifest, pool, prepared, replacement, split, versions
 from clarity.data.workspace import Workspace
 from clarity.errors import SourceError, StorageUnavailable, TooManyBad, WorkspaceError
 from clarity.params import Params
@@ -95,7 +101,7 @@ def test_an_ingest_makes_a_version_with_its_page_and_its_sheet_and_the_same_agai
     again = run(folder)
     assert (again.changed, again.added, again.version) == (False, 0, result.version)
     assert state(workspace) == before
-    assert not (workspace.path / dataset.STAGING / "eyepacs").exists()
+    assert not (workspace.path / replacement.STAGING / "eyepacs").exists()
 
 
 def test_a_dry_run_tells_and_changes_nothing(run: Run, workspace: Workspace, tmp_path: Path) -> None:
@@ -194,21 +200,72 @@ def _ingest_and_die(workspace: Path, settings: Settings, params: Params, folder:
     ingest.ingest(place, "eyepacs", folder, params, Objects(settings), on_line=die)
 
 
-@pytest.mark.parametrize("at", ["dvc add", "dvc push"])
-def test_a_killed_ingest_leaves_the_previous_version_and_can_be_run_again(
-    run: Run, workspace: Workspace, params: Params, tmp_path: Path, at: str
-) -> None:
-    run(source(tmp_path / "one", TWELVE))
-    before = state(workspace)
-    folder = source(tmp_path / "two", {"90_left": 1, "91_left": 2}, first_seed=100)
+def ingest_and_die(workspace: Workspace, params: Params, folder: Path, at: str) -> None:
+    """An ingest in a process of its own that is killed where it says the line ``at``."""
     arguments = (workspace.path, workspace.settings, params, folder, at)
     child = multiprocessing.get_context("spawn").Process(target=_ingest_and_die, args=arguments)
     child.start()
     child.join(120)
     assert child.exitcode == -signal.SIGKILL
-    assert dataset.recover(workspace)
+
+
+@pytest.mark.parametrize("at", ["dvc add", "dvc push"])
+def test_a_killed_ingest_leaves_the_previous_version_and_can_be_run_again(
+    run: Run,
+    workspace: Workspace,
+    params: Params,
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    at: str,
+) -> None:
+    first = run(source(tmp_path / "one", TWELVE))
+    before = state(workspace)
+    folder = source(tmp_path / "two", {"90_left": 1, "91_left": 2}, first_seed=100)
+    ingest_and_die(workspace, params, folder, at)
+    monkeypatch.setenv("CLARITY_PROJECT", str(workspace.path))
+    assert f"# Data set {first.version[:12]}" in said("data", "show")
+    assert f"* {first.version[:12]}" in re.sub(" +", " ", said("data", "list"))
+    with pytest.raises(WorkspaceError, match=r"prepare.*at work or was cut off; `clarity train`"):
+        stage(workspace, "prepare")
+    versions.checkout(workspace, Objects(settings), first.version)
     assert state(workspace) == before
     assert run(folder).total == 14
+
+
+def said(*arguments: str) -> str:
+    app = typer.Typer()
+    command.register(app)
+    return CliRunner().invoke(app, arguments).output
+
+
+def stage(workspace: Workspace, name: str) -> None:
+    """A stage as `dvc repro` by hand would run it."""
+    call = [sys.executable, "-m", "clarity.stages", name]
+    done = subprocess.run(call, cwd=workspace.path, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise WorkspaceError(done.stderr)
+
+
+def test_a_killed_first_ingest_leaves_no_data_set(
+    run: Run, workspace: Workspace, params: Params, tmp_path: Path
+) -> None:
+    folder = source(tmp_path / "one", TWELVE)
+    ingest_and_die(workspace, params, folder, "dvc push")
+    with pytest.raises(WorkspaceError, match="first ingest has not come to its end, no data set yet"):
+        replacement.standing(workspace)
+    assert run(folder).added == 12
+
+
+def test_a_version_that_is_checked_out_after_an_ingest_was_killed_stays_and_is_what_the_next_one_builds_on(
+    run: Run, workspace: Workspace, params: Params, settings: Settings, tmp_path: Path
+) -> None:
+    first = run(source(tmp_path / "one", TWELVE))
+    run(source(tmp_path / "two", {"90_left": 1, "91_left": 2}, first_seed=100))
+    third = source(tmp_path / "three", {"95_left": 3}, first_seed=200)
+    ingest_and_die(workspace, params, third, "dvc push")
+    versions.checkout(workspace, Objects(settings), first.version)
+    assert run(third).total == 13
 
 
 def test_what_an_interrupted_ingest_had_checked_is_not_checked_again(
@@ -252,10 +309,8 @@ def test_an_unreachable_store_is_named_and_nothing_is_half_done(
 def test_a_full_disk_is_named_and_nothing_is_half_done(
     workspace: Workspace, params: Params, settings: Settings, tmp_path: Path
 ) -> None:
-    import subprocess
-
     folder = source(tmp_path / "set", TWELVE)
-    staging = workspace.path / dataset.STAGING
+    staging = workspace.path / replacement.STAGING
     staging.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=16k", "none", str(staging)]
     if subprocess.run(command, check=False, capture_output=True).returncode != 0:
