@@ -17,7 +17,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from clarity import params as parameters
-from clarity.data import replacement
+from clarity.data import replacement, versions
 from clarity.data.workspace import Workspace
 from clarity.errors import BundleError, NoChampion, StorageUnavailable, WorkspaceError
 from clarity.inference.bundle import Bundle
@@ -27,6 +27,7 @@ from clarity.registry import gate, judgement, ledger, promotion
 from clarity.registry.models import Registry
 from clarity.registry.services import opened
 from clarity.settings import Settings
+from clarity.storage.objects import Objects
 
 Decision = Literal["promoted", "refused", "champion", "withdrawn"]
 _DELAYS_S = [2.0, 5.0, 15.0]
@@ -59,7 +60,8 @@ def train(workspace: str | None = None) -> dict[str, Any]:
     - refused: the gate refused it, now or before, and the champion stays. No error: the run completes, named Refused;
     - withdrawn: it passed before and a person has rolled it back since; only a person promotes it again.
 
-    Raises WorkspaceError where a stage failed, AlreadyRunning where another process writes to the workspace.
+    Raises WorkspaceError where a stage failed or data/ is not the version that data.dvc names, AlreadyRunning where
+    another process writes to the workspace.
     """
     settings = Settings.load()
     place = Workspace(Path(workspace) if workspace else settings.project, settings)
@@ -67,6 +69,7 @@ def train(workspace: str | None = None) -> dict[str, Any]:
     with place.lock(wait_s=_PATIENCE_S):
         place.init()
         replacement.recover(place)  # an ingest that was cut off: nobody trains on what was never a version
+        versions.refuse_another(place, Objects(settings))  # the run would be recorded as trained on the named one
         stages = {stage: _stage(place, stage) for stage in place.stages()}
         run_id = _run_id(place.path)
         ref = _step(register, "register")(str(place.path), run_id, params.model.name)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from clarity.data import dataset, publish, replacement, sources
+from clarity.data import dataset, publish, replacement, sources, versions
 from clarity.data.collect import Collected, Progress, collect, seen, silent
 from clarity.data.likeness import near_pairs
 from clarity.data.manifest import REASON
@@ -56,11 +56,11 @@ def check(
 ) -> Collected:
     """Check and stage every photograph of a source; the data set is only read.
 
-    Raises SourceError, ManifestError, StorageError, AlreadyRunning.
+    Raises SourceError, ManifestError, StorageError, AlreadyRunning; WorkspaceError where data/ is not the version that
+    data.dvc names.
     """
     with workspace.lock(wait_s=0):
-        replacement.recover(workspace)
-        present = dataset.load(workspace.path / DATA)
+        present = _present(workspace, Objects(workspace.settings))
         known = frozenset(present.manifest["sha256"])
         folder = workspace.path / replacement.STAGING / ("dry-run" if dry_run else name)
         rows = sources.read(name, path, settings=workspace.settings, options=options)
@@ -89,8 +89,7 @@ def commit(
     Raises TooManyBad, WorkspaceError, StorageError, SourceError, AlreadyRunning; then the previous version stands.
     """
     with workspace.lock(wait_s=0):
-        replacement.recover(workspace)
-        old = dataset.load(workspace.path / DATA)
+        old = _present(workspace, objects)
         rows = _completed(seen(collected), old)
         new = merge(old, rows, params.ingest)
         _refuse_bad(rows, new, params, Path(collected.staging))
@@ -123,6 +122,13 @@ def ingest(
         objects.ensure_bucket()  # an unreachable store is said before an hour of decoding, not after it
     collected = check(workspace, name, path, params, options=options, dry_run=dry_run, on_progress=on_progress)
     return commit(workspace, collected, params, objects, dry_run=dry_run, on_line=on_line)
+
+
+def _present(workspace: Workspace, objects: Objects) -> DataSet:
+    """What an ingest builds on: the version that data.dvc names, or nothing where there is none yet."""
+    replacement.recover(workspace)
+    versions.refuse_another(workspace, objects)
+    return dataset.load(workspace.path / DATA)
 
 
 def _completed(rows: pd.DataFrame, old: DataSet) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from clarity.data import replacement
-from clarity.data.workspace import DATA_FILE, Workspace
+from clarity.data.workspace import DATA, DATA_FILE, Workspace
 from clarity.errors import WorkspaceError
 from clarity.storage.objects import Objects
 
@@ -57,6 +57,26 @@ def show(objects: Objects, version: str) -> str:
 def picture(objects: Objects, version: str, *, seconds: int) -> str:
     """A URL of the version's contact sheet that expires."""
     return objects.presign(f"{_PREFIX}{version}/contact.png", seconds=seconds)
+
+
+def refuse_another(workspace: Workspace, objects: Objects) -> None:
+    """Raise WorkspaceError where data/ is not the version that data.dvc names: the named one would be lost, or lied of.
+
+    A version that this store never had is no reason, for nobody could check it out: the phantoms' in a fresh clone.
+    Raises StorageError too.
+    """
+    if not (workspace.path / DATA_FILE).exists() or workspace.holds_named():
+        return
+    named, data = workspace.data_version(), workspace.path / DATA
+    journal = f"{_PREFIX}{named}/summary.json"
+    if not objects.exists(journal):
+        return
+    count = sum(1 for path in (data / "photographs").rglob("*") if path.is_file())
+    raise WorkspaceError(
+        f"{workspace.path}: {DATA_FILE} names version {named[:12]} of {json.loads(objects.get(journal))['total']} "
+        f"photographs, and {DATA}/ {f'is not that but holds {count}' if data.exists() else 'is absent'}; "
+        f"`clarity data checkout {named[:12]}` first"
+    )
 
 
 def checkout(workspace: Workspace, objects: Objects, version: str) -> str:

@@ -326,6 +326,10 @@ def test_a_training_after_a_killed_ingest_is_on_the_version_of_before(
     assert state(place) != before
     train(str(bench.path))
     assert state(place) == before
+    # and where data/ is not what data.dvc names, nothing is trained in its name
+    shutil.rmtree(bench.path / "data" / "photographs")
+    with pytest.raises(WorkspaceError, match="of 12 photographs, and data/ is not that but holds 0; `clarity data ch"):
+        train(str(bench.path))
 
 
 def test_the_real_stages_end_in_a_promoted_model_that_grades(

@@ -4,6 +4,7 @@ import csv
 import multiprocessing
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from clarity.errors import SourceError, StorageUnavailable, TooManyBad, Workspac
 from clarity.params import Params
 from clarity.settings import Settings
 from clarity.storage.objects import Objects
+from tests.conftest import PROJECT
 
 pytestmark = pytest.mark.stack
 
@@ -120,8 +122,6 @@ def test_new_data_joins_the_old_and_an_older_version_can_be_had_back_from_s3(
     assert (second.added, second.total) == (2, 14)
     new = state(workspace)
 
-    import shutil
-
     shutil.rmtree(workspace.path / "data")
     shutil.rmtree(workspace.path / ".dvc" / "cache")
     objects = Objects(settings)
@@ -132,6 +132,52 @@ def test_new_data_joins_the_old_and_an_older_version_can_be_had_back_from_s3(
     with pytest.raises(WorkspaceError, match="no such version"):
         versions.checkout(workspace, objects, "ffffffff")
     assert state(workspace) == new
+
+
+def test_an_ingest_builds_on_the_version_that_data_dvc_names_and_on_nothing_else(
+    run: Run, workspace: Workspace, tmp_path: Path
+) -> None:
+    first = run(source(tmp_path / "one", TWELVE))
+    older = workspace.data_file()
+    second = run(source(tmp_path / "two", {"90_left": 1, "91_left": 2}, first_seed=100))
+    named = workspace.data_file()
+    more = source(tmp_path / "three", {"95_left": 3}, first_seed=200)
+    # another machine's data.dvc came with `git pull`; data/ is still one's own
+    (workspace.path / "data.dvc").write_text(older)
+    verdict = rf"names version {first.version[:12]} of 12 photographs, and data/ is not that but holds 14; `clarity "
+    for dry_run in (False, True):
+        with pytest.raises(WorkspaceError, match=verdict + f"data checkout {first.version[:12]}`"):
+            run(more, dry_run=dry_run)
+    assert workspace.data_file() == older
+    # data/ is gone
+    (workspace.path / "data.dvc").write_text(named)
+    shutil.rmtree(workspace.path / "data")
+    with pytest.raises(WorkspaceError, match=rf"names version {second.version[:12]} of 14 .* data/ is absent; "):
+        run(more)
+    assert workspace.data_file() == named
+    assert not (workspace.path / "data").exists()
+    versions.checkout(workspace, Objects(workspace.settings), second.version)
+    assert run(more).total == 15
+
+
+def test_what_data_dvc_names_is_looked_at_again_before_what_was_checked_becomes_a_version(
+    run: Run, workspace: Workspace, params: Params, settings: Settings, tmp_path: Path
+) -> None:
+    run(source(tmp_path / "one", TWELVE))
+    older = workspace.data_file()
+    run(source(tmp_path / "two", {"90_left": 1, "91_left": 2}, first_seed=100))
+    collected = ingest.check(workspace, "eyepacs", source(tmp_path / "three", {"95_left": 3}, 200), params)
+    (workspace.path / "data.dvc").write_text(older)
+    with pytest.raises(WorkspaceError, match="of 12 photographs, and data/ is not that but holds 14"):
+        ingest.commit(workspace, collected, params, Objects(settings))
+    assert workspace.data_file() == older
+
+
+def test_a_version_that_the_store_never_had_keeps_nobody_from_ingesting(
+    run: Run, workspace: Workspace, tmp_path: Path
+) -> None:
+    shutil.copy(PROJECT / "data.dvc", workspace.path)  # a fresh clone: the phantoms, which nobody has drawn here
+    assert run(source(tmp_path / "one", TWELVE)).total == 12
 
 
 def test_bad_files_go_to_quarantine_with_their_reason_and_do_not_stop_the_others(
