@@ -46,7 +46,7 @@ class Checker:
     def __call__(self, row: SourceRow) -> Checked:
         """Never raises for a bad photograph."""
         if row.read is None:
-            return Checked(problem="the table names it, and there is no such file")
+            return Checked(problem=row.problem or "the table names it, and there is no such file")
         try:
             data = row.read()
         except StorageUnavailable as error:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from clarity.data import manifest, pool
+from clarity.data import agreement, manifest, pool
 from clarity.data.check import Checked, Checker
 from clarity.data.manifest import COLUMNS, REASON
 from clarity.data.sources.row import SourceRow
@@ -53,9 +53,10 @@ def collect(
     """Read, hash and decode every row in ``jobs`` processes; copy good photographs below ``staging``.
 
     ``known``: hashes of the data set, whose photographs are neither decoded nor copied again. ``copy`` False is a dry
-    run. Raises SourceError (no rows, the disk is full, the store went away) and what the adapter raises.
+    run. Rows that repeat each other count once; where they contradict each other, all are bad, each naming the others.
+    Raises SourceError (no rows, the disk is full, the store went away) and what the adapter raises.
     """
-    listed = list(rows)
+    listed = agreement.once(rows)
     if not listed:
         raise SourceError("source: no rows, nothing to ingest")
     staging.mkdir(parents=True, exist_ok=True)

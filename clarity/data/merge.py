@@ -2,7 +2,7 @@
 
 Every row that was ever seen is in exactly one of three tables: manifest (the capture), duplicates (the same bytes under
 another name) and quarantine (cannot be used, with the reason). Rows of one (source, name, sha256) replace each other,
-so a corrected table corrects the data set.
+so a corrected table corrects the data set, and one that can no longer be believed takes the photograph out.
 """
 
 from dataclasses import dataclass
@@ -39,12 +39,9 @@ def merge(old: DataSet, seen: pd.DataFrame, params: IngestParams) -> DataSet:
     bytes or encoded again, leaves the manifest, every one of its rows going to quarantine with the others named.
     """
     conflicts = old.quarantine[REASON].str.startswith(TWO_GRADES)
-    sightings = _latest(
-        pd.concat([old.manifest, old.duplicates, old.quarantine.loc[conflicts, list(COLUMNS)], _good(seen)])
-    )
-    first = sightings["sha256"] + "\n" + sightings["source"] + "\n" + sightings["name"]
-    kept = set(old.manifest["sha256"] + "\n" + old.manifest["source"] + "\n" + old.manifest["name"])
-    sightings = sightings.assign(_new=~first.isin(kept))
+    earlier = pd.concat([old.manifest, old.duplicates, old.quarantine.loc[conflicts, list(COLUMNS)]])
+    sightings = _latest(pd.concat([earlier[~_key(earlier).isin(_key(seen[seen[REASON] != ""]))], _good(seen)]))
+    sightings = sightings.assign(_new=~_key(sightings).isin(_key(old.manifest)))
     sightings = sightings.sort_values(["sha256", "_new", "source", "name"], ignore_index=True)
     picture = _pictures(sightings, params)
     torn = sightings.groupby(picture)["grade"].transform("nunique") > 1
@@ -71,6 +68,11 @@ def _bad(old: pd.DataFrame, seen: pd.DataFrame) -> pd.DataFrame:
 
 def _latest(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.drop_duplicates(["source", "name", "sha256"], keep="last")
+
+
+def _key(rows: pd.DataFrame) -> pd.Series:
+    """What a row is of: rows of one key replace each other."""
+    return rows["sha256"] + "\n" + rows["source"] + "\n" + rows["name"]
 
 
 def _graded_twins(rows: pd.DataFrame) -> pd.DataFrame:

@@ -198,19 +198,6 @@ def test_an_unknown_grade_is_the_rows_problem_and_not_the_sets(tmp_path: Path, t
     assert found["10_right.jpeg"].problem == ""
 
 
-def test_an_id_given_twice_counts_once_and_with_two_grades_not_at_all(tmp_path: Path) -> None:
-    write(
-        tmp_path,
-        {
-            "trainLabels.csv": "image,level\n1_left,0\n1_left,0\n2_left,0\n2_left,3\n",
-            "1_left.jpeg": "",
-            "2_left.jpeg": "",
-        },
-    )
-    found = list(sources.read("eyepacs", tmp_path))
-    assert [row.problem for row in found] == ["", *["2_left: 2 rows that contradict each other"] * 2]
-
-
 def test_a_row_without_its_file_has_nothing_to_read(tmp_path: Path) -> None:
     write(tmp_path, {"trainLabels.csv": "image,level\n1_left,0\n"})
     assert rows(tmp_path)["1_left"].read is None

@@ -4,6 +4,7 @@ Also the common repack with train_1.csv, valid.csv and test.csv, whose sides are
 """
 
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 
 from clarity.data.sources import table
 from clarity.data.sources.row import SourceRow, parse_grade
@@ -29,17 +30,18 @@ def read(tree: Tree) -> Iterator[SourceRow]:
     for name in [name for name in _TABLES if name in tree.files]:
         if name == "test.csv" and "diagnosis" not in table.columns(tree, name):
             continue
-        for row, problem in table.once(table.read(tree, name, need=("id_code", "diagnosis")), "id_code"):
+        for row in table.read(tree, name, need=("id_code", "diagnosis")):
             grade, bad = parse_grade(row["diagnosis"])
             found = images.find(row["id_code"])
             yield SourceRow(
                 source=NAME,
                 name=found or row["id_code"],
                 read=tree.reader(found) if found else None,
-                patient=f"{NAME}:{row['id_code']}",
+                patient=f"{NAME}:{PurePosixPath(row['id_code']).stem}",
                 grade=grade,
                 split=_TABLES[name],
                 licence=LICENCE,
-                problem=problem or bad,
+                origin=f"{name}: {row['id_code']}",
+                problem=bad,
                 stamp=tree.files[found] if found else "",
             )

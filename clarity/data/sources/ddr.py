@@ -25,9 +25,9 @@ def recognises(tree: Tree) -> bool:
 
 def read(tree: Tree) -> Iterator[SourceRow]:
     """Every line of the official lists, or every row of the repack's table. Raises ManifestError, SourceError."""
-    for folder, side, row in _rows(tree):
-        images = _images(tree, folder, side)
-        for (name, text), problem in row:
+    for labels, side, rows in _tables(tree):
+        images = _images(tree, labels.rpartition("/")[0], side)
+        for name, text in rows:
             ungradable = text == _UNGRADABLE
             grade, bad = (None, "") if ungradable else parse_grade(text)
             found = images.find(name)
@@ -40,39 +40,31 @@ def read(tree: Tree) -> Iterator[SourceRow]:
                 quality="ungradable" if ungradable else "",
                 split=side,
                 licence=LICENCE,
-                problem=problem or bad,
+                origin=f"{labels}: {name}",
+                problem=bad,
                 stamp=tree.files[found] if found else "",
             )
 
 
-_Labelled = Iterator[tuple[tuple[str, str], str]]
-
-
-def _rows(tree: Tree) -> Iterator[tuple[str, str, _Labelled]]:
+def _tables(tree: Tree) -> Iterator[tuple[str, str, list[tuple[str, str]]]]:
     lists = [name for name in tree.files if name.rpartition("/")[2] in _SIDES]
     for name in lists:
-        side = _SIDES[name.rpartition("/")[2]]
-        yield name.rpartition("/")[0], side, _unique(_lines(tree, name))
+        yield name, _SIDES[name.rpartition("/")[2]], _lines(tree, name)
     tables = [name for name in tree.files if name.rpartition("/")[2] == "DR_grading.csv"]
     for name in [] if lists else tables[:1]:
         rows = table.read(tree, name, need=("id_code", "diagnosis"))
-        yield name.rpartition("/")[0], "", _unique([{"id": r["id_code"], "grade": r["diagnosis"]} for r in rows])
+        yield name, "", [(row["id_code"], row["diagnosis"]) for row in rows]
 
 
-def _lines(tree: Tree, name: str) -> list[table.Row]:
+def _lines(tree: Tree, name: str) -> list[tuple[str, str]]:
     rows = []
     for line in tree.reader(name)().decode("utf-8", "replace").splitlines():
         image, _, grade = line.strip().rpartition(" ")
         if line.strip() and not image:
             raise ManifestError(f"{tree.place}/{name}: {line.strip()!r}, not a file name and a grade")
         if image:
-            rows.append({"id": image.strip(), "grade": grade.strip()})
+            rows.append((image.strip(), grade.strip()))
     return rows
-
-
-def _unique(rows: list[table.Row]) -> _Labelled:
-    for row, problem in table.once(rows, "id"):
-        yield (row["id"], row["grade"]), problem
 
 
 def _images(tree: Tree, folder: str, side: str) -> Images:

@@ -28,20 +28,19 @@ def recognises(tree: Tree) -> bool:
 def read(tree: Tree) -> Iterator[SourceRow]:
     """Every photograph of every part. Raises ManifestError, SourceError."""
     for name in _tables(tree):
-        rows = table.read(tree, name, need=("image_id",))
         images = Images(tree, under=name.rpartition("/")[0])
         side = _side(name)
-        for row, problem in table.once(rows, "image_id"):
+        for row in table.read(tree, name, need=("image_id",)):
             found = images.find(row["image_id"])
-            yield _row(tree, row, found, side, problem, name)
+            yield _row(tree, row, found, side, name)
 
 
-def _row(tree: Tree, row: table.Row, found: str | None, side: str, problem: str, origin: str) -> SourceRow:
+def _row(tree: Tree, row: table.Row, found: str | None, side: str, name: str) -> SourceRow:
     parts = _NAME.match(row["image_id"].rsplit(".", 1)[0])
     eye = parts["eye"] if parts else ""
     column = table.pick(row, _LEVELS.get(eye, ()) + _ANY_LEVEL)
     if column is None:
-        raise ManifestError(f"{tree.place}/{origin}: no column left_eye_DR_Level, right_eye_DR_Level or DR_Levels")
+        raise ManifestError(f"{tree.place}/{name}: no column left_eye_DR_Level, right_eye_DR_Level or DR_Levels")
     ungradable = row[column].strip() in ("5", "5.0")
     grade, bad = (None, "") if ungradable else parse_grade(row[column])
     quality = table.pick(row, ("Overall quality",))
@@ -56,7 +55,8 @@ def _row(tree: Tree, row: table.Row, found: str | None, side: str, problem: str,
         quality="ungradable" if ungradable else {"1": "good", "0": "poor"}.get(row[quality] if quality else "", ""),
         split=side,
         licence=LICENCE,
-        problem=problem or bad,
+        origin=f"{name}: {row['image_id']}",
+        problem=bad,
         stamp=tree.files[found] if found else "",
     )
 

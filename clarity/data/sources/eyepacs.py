@@ -5,6 +5,7 @@ only then is there an official test side.
 """
 
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 
 from clarity.data.sources import table
 from clarity.data.sources.row import SourceRow, parse_eye, parse_grade
@@ -25,9 +26,8 @@ def read(tree: Tree) -> Iterator[SourceRow]:
     images = Images(tree)
     quality = _quality(tree)
     for name in [name for name in _TABLES if name in tree.files]:
-        rows = table.read(tree, name, need=("image", "level"))
-        for row, problem in table.once(({k: r[k] for k in ("image", "level")} for r in rows), "image"):
-            patient, _, side = row["image"].partition("_")
+        for row in table.read(tree, name, need=("image", "level")):
+            patient, _, side = PurePosixPath(row["image"]).stem.partition("_")
             grade, bad = parse_grade(row["level"])
             found = images.find(row["image"])
             yield SourceRow(
@@ -40,7 +40,8 @@ def read(tree: Tree) -> Iterator[SourceRow]:
                 quality=quality.get(row["image"], ""),
                 split=_TABLES[name],
                 licence=LICENCE,
-                problem=problem or bad,
+                origin=f"{name}: {row['image']}",
+                problem=bad,
                 stamp=tree.files[found] if found else "",
             )
 

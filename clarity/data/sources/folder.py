@@ -62,7 +62,7 @@ def _from_table(tree: Tree, name: str, options: Mapping[str, str], source: str) 
     rows = table.read(tree, name)
     where = {key: _column(tree, name, rows, key, options) for key in ALIASES}
     images = Images(tree)
-    for row, problem in table.once(rows, str(where["image"])):
+    for row in rows:
         cell = {key: row[column] if column else "" for key, column in where.items()}
         found = images.find(cell["image"])
         grade, bad = parse_grade(cell["grade"])
@@ -70,14 +70,15 @@ def _from_table(tree: Tree, name: str, options: Mapping[str, str], source: str) 
             source=source,
             name=found or cell["image"],
             read=tree.reader(found) if found else None,
-            patient=f"{source}:{cell['patient'] or PurePosixPath(cell['image']).with_suffix('')}",
+            patient=f"{source}:{cell['patient'] or PurePosixPath(found or cell['image']).with_suffix('')}",
             eye=parse_eye(cell["eye"]),
             field=cell["field"] or "unknown",
             grade=grade,
             quality=cell["quality"],
             split=_SPLITS.get(cell["split"].lower(), ""),
             licence=cell["licence"],
-            problem=problem or bad,
+            origin=f"{name}: {cell['image']}",
+            problem=bad,
             stamp=tree.files[found] if found else "",
         )
 

@@ -5,6 +5,7 @@ neither patients nor eyes, so every photograph is its own patient.
 """
 
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 
 from clarity.data.sources import table
 from clarity.data.sources.row import SourceRow, parse_grade
@@ -28,19 +29,19 @@ def read(tree: Tree) -> Iterator[SourceRow]:
             continue
         root = labels.rpartition("2. Groundtruths/")[0]
         images = Images(tree, under=f"{root}1. Original Images/{folder}")
-        rows = table.read(tree, labels, need=("Image name", "Retinopathy grade"))
-        for row, problem in table.once(rows, "Image name"):
+        for row in table.read(tree, labels, need=("Image name", "Retinopathy grade")):
             grade, bad = parse_grade(row["Retinopathy grade"])
             found = images.find(row["Image name"])
             yield SourceRow(
                 source=NAME,
                 name=f"{side}/{found.rpartition('/')[2] if found else row['Image name']}",
                 read=tree.reader(found) if found else None,
-                patient=f"{NAME}:{side}/{row['Image name']}",
+                patient=f"{NAME}:{side}/{PurePosixPath(row['Image name']).stem}",
                 grade=grade,
                 split=side,
                 licence=LICENCE,
-                problem=problem or bad,
+                origin=f"{labels}: {row['Image name']}",
+                problem=bad,
                 stamp=tree.files[found] if found else "",
             )
 

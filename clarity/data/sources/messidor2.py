@@ -26,7 +26,8 @@ def recognises(tree: Tree) -> bool:
 def read(tree: Tree) -> Iterator[SourceRow]:
     """Every row of the adjudicated grades. Raises ManifestError, SourceError."""
     images, pairs = Images(tree), _pairs(tree)
-    for row, problem in table.once(table.read(tree, _labels(tree) or "messidor_data.csv", need=_NEED), "image_id"):
+    labels = _labels(tree) or "messidor_data.csv"
+    for row in table.read(tree, labels, need=_NEED):
         grade, bad = parse_grade(row["adjudicated_dr_grade"])
         gradable = row.get("adjudicated_gradable", "1").strip() not in ("0", "0.0")
         found = images.find(row["image_id"])
@@ -41,7 +42,8 @@ def read(tree: Tree) -> Iterator[SourceRow]:
             grade=grade if gradable else None,
             quality="" if gradable else "ungradable",
             licence=LICENCE,
-            problem=problem or bad,
+            origin=f"{labels}: {row['image_id']}",
+            problem=bad,
             stamp=tree.files[found] if found else "",
         )
 

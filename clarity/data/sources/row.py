@@ -29,6 +29,8 @@ class SourceRow:
     split: str = ""
     """Official side: "train", "validation", "test"; empty where the set has none."""
     licence: str = ""
+    origin: str = ""
+    """Where the source says it, as it is written there, for people: "valid.csv: x6"; empty where no table does."""
     problem: str = ""
     """Why the row cannot be used, said by the adapter: "grade '7': not 0 to 4"."""
     stamp: str = ""

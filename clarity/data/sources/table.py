@@ -47,20 +47,6 @@ def pick(header: Iterable[str], aliases: Iterable[str]) -> str | None:
     return next((plain[_plain(alias)] for alias in aliases if _plain(alias) in plain), None)
 
 
-def once(rows: Iterable[Row], key: str) -> Iterator[tuple[Row, str]]:
-    """Each row with a problem where its id was already given other values; exact repeats are dropped."""
-    rows = list(rows)
-    seen: dict[str, list[Row]] = {}
-    for row in rows:
-        said = seen.setdefault(row[key], [])
-        if row not in said:
-            said.append(row)
-    for identity, said in seen.items():
-        problem = f"{identity}: {len(said)} rows that contradict each other" if len(said) > 1 else ""
-        for row in said:
-            yield row, problem
-
-
 def _rows(text: str) -> Iterator[Row]:
     first = text.split("\n", 1)[0]
     delimiter = max(",;\t", key=first.count)
