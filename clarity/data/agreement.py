@@ -41,7 +41,7 @@ def _differ(rows: list[SourceRow]) -> list[str]:
 def _words(row: SourceRow, fields: list[str]) -> str:
     """What the row says of these, but for whose it is: reasons are printed and logged."""
     if row.problem:
-        return f"has {row.problem}"
+        return f"({row.problem})"
     values = {field: getattr(row, field) for field in fields if field not in ("patient", "problem")}
     shown = [f"{_SAID[field]} {'none' if value in (None, '') else value}" for field, value in values.items()]
     return "says " + ", ".join(shown) if shown else ""

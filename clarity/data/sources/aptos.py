@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from clarity.data.sources import table
+from clarity.data.sources.images import Images
 from clarity.data.sources.row import SourceRow, parse_grade
-from clarity.data.sources.tree import Images, Tree
+from clarity.data.sources.tree import Tree
 
 NAME = "aptos"
 LICENCE = "Kaggle competition terms: no redistribution"
@@ -35,13 +36,13 @@ def read(tree: Tree) -> Iterator[SourceRow]:
             found = images.find(row["id_code"])
             yield SourceRow(
                 source=NAME,
-                name=found or row["id_code"],
-                read=tree.reader(found) if found else None,
+                name=found.name,
+                read=found.read,
                 patient=f"{NAME}:{PurePosixPath(row['id_code']).stem}",
                 grade=grade,
                 split=_TABLES[name],
                 licence=LICENCE,
                 origin=f"{name}: {row['id_code']}",
-                problem=bad,
-                stamp=tree.files[found] if found else "",
+                problem=bad or found.problem,
+                stamp=found.stamp,
             )

@@ -7,8 +7,9 @@ repack with one DR_grading.csv (id_code, diagnosis) is read too; it has no offic
 from collections.abc import Iterator
 
 from clarity.data.sources import table
+from clarity.data.sources.images import Images
 from clarity.data.sources.row import SourceRow, parse_grade
-from clarity.data.sources.tree import Images, Tree
+from clarity.data.sources.tree import Tree
 from clarity.errors import ManifestError
 
 NAME = "ddr"
@@ -33,16 +34,16 @@ def read(tree: Tree) -> Iterator[SourceRow]:
             found = images.find(name)
             yield SourceRow(
                 source=NAME,
-                name=found or name,
-                read=tree.reader(found) if found else None,
+                name=found.name,
+                read=found.read,
                 patient=f"{NAME}:{name.rsplit('.', 1)[0]}",
                 grade=grade,
                 quality="ungradable" if ungradable else "",
                 split=side,
                 licence=LICENCE,
                 origin=f"{labels}: {name}",
-                problem=bad,
-                stamp=tree.files[found] if found else "",
+                problem=bad or found.problem,
+                stamp=found.stamp,
             )
 
 

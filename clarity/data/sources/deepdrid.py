@@ -8,8 +8,9 @@ import re
 from collections.abc import Iterator
 
 from clarity.data.sources import table
+from clarity.data.sources.images import Found, Images
 from clarity.data.sources.row import SourceRow, parse_eye, parse_grade
-from clarity.data.sources.tree import Images, Tree
+from clarity.data.sources.tree import Tree
 from clarity.errors import ManifestError
 
 NAME = "deepdrid"
@@ -35,7 +36,7 @@ def read(tree: Tree) -> Iterator[SourceRow]:
             yield _row(tree, row, found, side, name)
 
 
-def _row(tree: Tree, row: table.Row, found: str | None, side: str, name: str) -> SourceRow:
+def _row(tree: Tree, row: table.Row, found: Found, side: str, name: str) -> SourceRow:
     parts = _NAME.match(row["image_id"].rsplit(".", 1)[0])
     eye = parts["eye"] if parts else ""
     column = table.pick(row, _LEVELS.get(eye, ()) + _ANY_LEVEL)
@@ -46,8 +47,8 @@ def _row(tree: Tree, row: table.Row, found: str | None, side: str, name: str) ->
     quality = table.pick(row, ("Overall quality",))
     return SourceRow(
         source=NAME,
-        name=found or row["image_id"],
-        read=tree.reader(found) if found else None,
+        name=found.name,
+        read=found.read,
         patient=f"{NAME}:{parts['patient'] if parts else row['image_id']}",
         eye=parse_eye(eye),
         field=_FIELDS[parts["field"]] if parts else "unknown",
@@ -56,8 +57,8 @@ def _row(tree: Tree, row: table.Row, found: str | None, side: str, name: str) ->
         split=side,
         licence=LICENCE,
         origin=f"{name}: {row['image_id']}",
-        problem=bad,
-        stamp=tree.files[found] if found else "",
+        problem=bad or found.problem,
+        stamp=found.stamp,
     )
 
 

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from clarity.data.sources import table
+from clarity.data.sources.images import Images
 from clarity.data.sources.row import SourceRow, parse_eye, parse_grade
-from clarity.data.sources.tree import Images, Tree
+from clarity.data.sources.tree import Tree
 
 NAME = "eyepacs"
 LICENCE = "Kaggle competition terms: evaluation only, no redistribution"
@@ -32,8 +33,8 @@ def read(tree: Tree) -> Iterator[SourceRow]:
             found = images.find(row["image"])
             yield SourceRow(
                 source=NAME,
-                name=found or row["image"],
-                read=tree.reader(found) if found else None,
+                name=found.name,
+                read=found.read,
                 patient=f"{NAME}:{patient}",
                 eye=parse_eye(side),
                 grade=grade,
@@ -41,8 +42,8 @@ def read(tree: Tree) -> Iterator[SourceRow]:
                 split=_TABLES[name],
                 licence=LICENCE,
                 origin=f"{name}: {row['image']}",
-                problem=bad,
-                stamp=tree.files[found] if found else "",
+                problem=bad or found.problem,
+                stamp=found.stamp,
             )
 
 

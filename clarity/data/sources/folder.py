@@ -8,10 +8,12 @@ the grade folders are kept.
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
+from posixpath import splitext
 
 from clarity.data.sources import table
+from clarity.data.sources.images import Images
 from clarity.data.sources.row import SourceRow, parse_eye, parse_grade
-from clarity.data.sources.tree import Images, Tree, is_image
+from clarity.data.sources.tree import Tree, is_image
 from clarity.errors import ManifestError, SourceError
 
 NAME = "folder"
@@ -68,9 +70,9 @@ def _from_table(tree: Tree, name: str, options: Mapping[str, str], source: str) 
         grade, bad = parse_grade(cell["grade"])
         yield SourceRow(
             source=source,
-            name=found or cell["image"],
-            read=tree.reader(found) if found else None,
-            patient=f"{source}:{cell['patient'] or PurePosixPath(found or cell['image']).with_suffix('')}",
+            name=found.name,
+            read=found.read,
+            patient=f"{source}:{cell['patient'] or splitext(found.name)[0]}",
             eye=parse_eye(cell["eye"]),
             field=cell["field"] or "unknown",
             grade=grade,
@@ -78,8 +80,8 @@ def _from_table(tree: Tree, name: str, options: Mapping[str, str], source: str) 
             split=_SPLITS.get(cell["split"].lower(), ""),
             licence=cell["licence"],
             origin=f"{name}: {cell['image']}",
-            problem=bad,
-            stamp=tree.files[found] if found else "",
+            problem=bad or found.problem,
+            stamp=found.stamp,
         )
 
 
@@ -94,7 +96,7 @@ def _from_folders(tree: Tree, source: str) -> Iterator[SourceRow]:
             source=source,
             name=name,
             read=tree.reader(name),
-            patient=f"{source}:{PurePosixPath(name).with_suffix('')}",
+            patient=f"{source}:{splitext(name)[0]}",
             grade=grade,
             split=sides[-1] if sides else "",
             problem=bad,

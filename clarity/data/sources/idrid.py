@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from clarity.data.sources import table
+from clarity.data.sources.images import Images
 from clarity.data.sources.row import SourceRow, parse_grade
-from clarity.data.sources.tree import Images, Tree
+from clarity.data.sources.tree import Tree
 
 NAME = "idrid"
 LICENCE = "CC BY 4.0 (Porwal et al. 2018)"
@@ -34,15 +35,15 @@ def read(tree: Tree) -> Iterator[SourceRow]:
             found = images.find(row["Image name"])
             yield SourceRow(
                 source=NAME,
-                name=f"{side}/{found.rpartition('/')[2] if found else row['Image name']}",
-                read=tree.reader(found) if found else None,
+                name=f"{side}/{found.name.rpartition('/')[2]}",
+                read=found.read,
                 patient=f"{NAME}:{side}/{PurePosixPath(row['Image name']).stem}",
                 grade=grade,
                 split=side,
                 licence=LICENCE,
                 origin=f"{labels}: {row['Image name']}",
-                problem=bad,
-                stamp=tree.files[found] if found else "",
+                problem=bad or found.problem,
+                stamp=found.stamp,
             )
 
 

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from clarity.data.sources import table
+from clarity.data.sources.images import Images
 from clarity.data.sources.row import SourceRow, parse_grade
-from clarity.data.sources.tree import Images, Tree
+from clarity.data.sources.tree import Tree
 from clarity.records import Eye
 
 NAME = "messidor2"
@@ -34,8 +35,8 @@ def read(tree: Tree) -> Iterator[SourceRow]:
         patient, eye = pairs.get(_stem(row["image_id"]), (_stem(row["image_id"]), Eye.UNKNOWN))
         yield SourceRow(
             source=NAME,
-            name=found or row["image_id"],
-            read=tree.reader(found) if found else None,
+            name=found.name,
+            read=found.read,
             patient=f"{NAME}:{patient}",
             eye=eye,
             field="macula",
@@ -43,8 +44,8 @@ def read(tree: Tree) -> Iterator[SourceRow]:
             quality="" if gradable else "ungradable",
             licence=LICENCE,
             origin=f"{labels}: {row['image_id']}",
-            problem=bad,
-            stamp=tree.files[found] if found else "",
+            problem=bad or found.problem,
+            stamp=found.stamp,
         )
 
 

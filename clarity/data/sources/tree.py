@@ -119,30 +119,6 @@ class ObjectTree:
         return ObjectBytes(self._unused, self._prefix + name)
 
 
-class Images:
-    """The photographs of a tree, found by name as tables write them: with or without suffix, in any case."""
-
-    def __init__(self, tree: Tree, under: str = "") -> None:
-        """Only files whose path starts with ``under`` (a folder name, relative)."""
-        self.tree = tree
-        prefix = under.strip("/") + "/" if under.strip("/") else ""
-        self.names = [n for n in tree.files if n.startswith(prefix) and is_image(n)]
-        self._by_stem: dict[str, str] = {}
-        self._by_path: dict[str, str] = {}
-        for name in self.names:
-            inner = name.removeprefix(prefix)
-            self._by_path[inner.lower()] = name
-            self._by_path.setdefault(PurePosixPath(inner).name.lower(), name)
-            self._by_stem.setdefault(PurePosixPath(inner).stem.lower(), name)
-
-    def find(self, written: str) -> str | None:
-        """The file that a table's cell means, or None."""
-        wanted = written.strip().replace("\\", "/").lstrip("./").lower()
-        base = PurePosixPath(wanted).name
-        stem = PurePosixPath(base).stem if PurePosixPath(base).suffix in IMAGE_SUFFIXES else base
-        return self._by_path.get(wanted) or self._by_path.get(base) or self._by_stem.get(stem)
-
-
 def is_image(name: str) -> bool:
     """By its suffix; what is in it is judged when it is decoded."""
     return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
