@@ -154,9 +154,13 @@ def _table(found: list[Any], present: str) -> None:
 
 
 def _sentence(facts: dict[str, Any], *, dry_run: bool) -> str:
+    from clarity.data.summary import left_out
+
+    left = left_out(facts["unused"], facts["unused_first"])
     counted = (
         f"{facts['seen']} rows of {facts['source']}: {facts['added']} new photographs, {facts['duplicates']} repeats, "
         f"{facts['quarantined']} in quarantine; {facts['near_duplicates']} pairs of patients with nearly the same"
+        f"{f'; left out {left}' if left else ''}"
     )
     if dry_run:
         return f"{counted}. Dry run: nothing was changed."

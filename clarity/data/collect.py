@@ -5,7 +5,7 @@ What was found out is written down row by row, so that an ingest that was interr
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,13 +14,14 @@ import pandas as pd
 from clarity.data import agreement, manifest, pool
 from clarity.data.check import Checked, Checker
 from clarity.data.manifest import COLUMNS, REASON
-from clarity.data.sources.row import SourceRow
+from clarity.data.sources.row import Listing, SourceRow
 from clarity.errors import SourceError
 from clarity.params import ImagingParams
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) photographs."""
 SEEN = "seen.csv"
+_NAMED = 3
 
 
 def silent(_done: int, _total: int) -> None:
@@ -38,10 +39,14 @@ class Collected:
     bad: int
     resumed: int
     """Rows that an earlier, interrupted run had already checked."""
+    unused: int
+    """Images of the source that no row uses."""
+    unused_first: tuple[str, ...]
+    """The first few of their names."""
 
 
 def collect(
-    rows: Iterable[SourceRow],
+    listing: Listing,
     staging: Path,
     imaging: ImagingParams,
     *,
@@ -56,7 +61,7 @@ def collect(
     run. Rows that repeat each other count once; where they contradict each other, all are bad, each naming the others.
     Raises SourceError (no rows, the disk is full, the store went away) and what the adapter raises.
     """
-    listed = agreement.once(rows)
+    listed = agreement.once(listing.rows)
     if not listed:
         raise SourceError("source: no rows, nothing to ingest")
     staging.mkdir(parents=True, exist_ok=True)
@@ -78,7 +83,8 @@ def collect(
     seen = _table(listed, found)
     seen.to_csv(staging / SEEN, index=False, lineterminator="\n")
     bad = int((seen[REASON] != "").sum())
-    return Collected(listed[0].source, str(staging), len(listed), bad, resumed)
+    first = tuple(listing.unused[:_NAMED])
+    return Collected(listed[0].source, str(staging), len(listed), bad, resumed, len(listing.unused), first)
 
 
 def seen(collected: Collected) -> pd.DataFrame:

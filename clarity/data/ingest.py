@@ -40,6 +40,10 @@ class IngestResult:
     """Rows of this source that cannot be used."""
     near_duplicates: int
     """Pairs over different patients, in the whole data set."""
+    unused: int
+    """Images of the source that no row uses; not among the rows, and not bad."""
+    unused_first: tuple[str, ...]
+    """The first few of their names."""
     report: str
     """Folder with summary.md, contact.png, quarantine.csv, near_duplicates.csv; empty after a dry run."""
 
@@ -64,8 +68,10 @@ def check(
         known = frozenset(present.manifest["sha256"])
         folder = workspace.path / replacement.STAGING / ("dry-run" if dry_run else name)
         rows = sources.read(name, path, settings=workspace.settings, options=options)
+        folder = workspace.path / dataset.STAGING / ("dry-run" if dry_run else name)
+        listing = sources.read(name, path, settings=workspace.settings, options=options)
         return collect(
-            rows,
+            listing,
             folder,
             params.imaging,
             known=known,
@@ -96,10 +102,12 @@ def commit(
         pairs = near_pairs(new.manifest, params.ingest)
         result = _result(collected, rows, old, new, len(pairs))
         if not dry_run and not dataset.same(old, new):
-            report = publish.publish(workspace, new, pairs, params, objects, Path(collected.staging), on_line)
+            report = publish.publish(workspace, new, pairs, params, objects, collected, on_line)
             result = replace(result, version=report.name, report=str(report))
         elif not result.changed:
-            report = publish.report(workspace, new, pairs, params)  # may be another $CLARITY_HOME than before
+            report = publish.report(
+                workspace, new, pairs, params, collected
+            )  # may be another $CLARITY_HOME than before
             result = replace(result, version=report.name, report=str(report))
         replacement.remove(Path(collected.staging))
         return result
@@ -173,5 +181,7 @@ def _result(collected: Collected, rows: pd.DataFrame, old: DataSet, new: DataSet
         duplicates=int(repeats.sum()),
         quarantined=len(_quarantined(rows, new)),
         near_duplicates=pairs,
+        unused=collected.unused,
+        unused_first=collected.unused_first,
         report="",
     )

@@ -7,6 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from clarity.data import contact, dataset, replacement, summary, versions
+from clarity.data import contact, dataset, summary, versions
+from clarity.data.collect import Collected
 from clarity.data.merge import DataSet
 from clarity.data.workspace import DATA, DATA_FILE, Workspace
 from clarity.errors import SourceError, WorkspaceError
@@ -22,27 +24,30 @@ def publish(
     pairs: pd.DataFrame,
     params: Params,
     objects: Objects,
-    staging: Path,
+    collected: Collected,
     on_line: Callable[[str], None],
 ) -> Path:
     """Lay ``new`` out beside the present version, swap, ``dvc add``, ``dvc push``, journal; the report's folder.
 
-    ``staging``: where photographs are that the present version lacks. Raises WorkspaceError, StorageError, SourceError;
-    then the previous version stands.
+    ``collected``: has staged the photographs that the present version lacks. Raises WorkspaceError, StorageError,
+    SourceError; then the previous version stands.
     """
     objects.ensure_bucket()
     target = workspace.path / replacement.STAGING / "next"
     dataset.build(new, target, [staging, workspace.path / DATA])
     with replacement.replacing(workspace, target):
+    target = workspace.path / dataset.STAGING / "next"
+    dataset.build(new, target, [Path(collected.staging), workspace.path / DATA])
+    with dataset.replacing(workspace, target):
         _dvc(workspace, on_line, "add", "--quiet", DATA)
         _push(workspace, objects, on_line)
-        folder = report(workspace, new, pairs, params)
+        folder = report(workspace, new, pairs, params, collected)
         files = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
         versions.record(objects, folder.name, files)
     return folder
 
 
-def report(workspace: Workspace, new: DataSet, pairs: pd.DataFrame, params: Params) -> Path:
+def report(workspace: Workspace, new: DataSet, pairs: pd.DataFrame, params: Params, collected: Collected) -> Path:
     """The folder, named by the present version, with its page, contact sheet, quarantine and near-duplicates."""
     folder = workspace.settings.home / "ingest" / workspace.data_version()
     if (folder / DATA_FILE).exists():
@@ -50,7 +55,9 @@ def report(workspace: Workspace, new: DataSet, pairs: pd.DataFrame, params: Para
     folder.mkdir(parents=True, exist_ok=True)
     picture = contact.sheet(new.manifest, workspace.path / DATA, params.imaging)
     (folder / "contact.png").write_bytes(contact.encode(picture))
-    (folder / "summary.md").write_text(summary.page(folder.name, new, pairs), encoding="utf-8")
+    left = summary.left_out(collected.unused, collected.unused_first)
+    page = summary.page(folder.name, new, pairs, left and f"The last ingest, of {collected.source}, left out {left}.")
+    (folder / "summary.md").write_text(page, encoding="utf-8")
     (folder / "summary.json").write_text(json.dumps(summary.figures(new, pairs), indent=1), encoding="utf-8")
     new.quarantine.to_csv(folder / "quarantine.csv", index=False)
     pairs.to_csv(folder / "near_duplicates.csv", index=False)

@@ -1,5 +1,6 @@
 """One page on a version of the data set: what is in it, from where, and what was kept out and why."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -33,8 +34,14 @@ def figures(data: DataSet, pairs: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def page(version: str, data: DataSet, pairs: pd.DataFrame) -> str:
-    """The same as Markdown, with the rows of the quarantine and the near-duplicates named."""
+def left_out(count: int, first: Sequence[str]) -> str:
+    """In words, the images that no row of a source uses; empty where there are none."""
+    names = ", ".join(first) + (", …" if count > len(first) else "")
+    return f"{count} {'image' if count == 1 else 'images'} that no row uses ({names})" if count else ""
+
+
+def page(version: str, data: DataSet, pairs: pd.DataFrame, left: str) -> str:
+    """The same as Markdown, with the rows of the quarantine and the near-duplicates named; ``left``: one more line."""
     said = figures(data, pairs)
     lines = [f"# Data set {version[:12]}", ""]
     if set(said["by_source"]) & {"phantoms"}:
@@ -43,6 +50,7 @@ def page(version: str, data: DataSet, pairs: pd.DataFrame) -> str:
         f"{said['total']} photographs of {said['patients']} patients, {said['bytes'] / 1e6:.0f} MB; "
         f"{said['duplicates']} repeats left out, {said['quarantined']} rows in quarantine.",
         "",
+        *([left, ""] if left else []),
         *_grade_table(said),
         "",
     ]

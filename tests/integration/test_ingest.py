@@ -189,8 +189,11 @@ def test_bad_files_go_to_quarantine_with_their_reason_and_do_not_stop_the_others
     (folder / "train" / "90_left.jpeg").write_bytes(b"")
     (folder / "train" / "91_left.jpeg").write_text("I am a text file")
     photograph(folder / "train" / "92_left.jpeg", 500)
+    photograph(folder / "train" / "left out.png", 501)
     result = run(folder)
-    assert (result.total, result.quarantined) == (32, 4)
+    assert (result.total, result.quarantined, result.unused, result.unused_first) == (32, 4, 1, ("train/left out.png",))
+    page = (Path(result.report) / "summary.md").read_text()
+    assert "The last ingest, of eyepacs, left out 1 image that no row uses (train/left out.png)." in page
     table = manifest.read(workspace.path / "data" / "quarantine.csv").set_index("name")["reason"]
     assert "0 bytes" in table["train/90_left.jpeg"]
     assert "not a JPEG" in table["train/91_left.jpeg"]
@@ -380,7 +383,12 @@ def test_photographs_are_taken_from_an_s3_prefix(run: Run, settings: Settings, t
         *(f"{n}.jpeg,{n.split('_')[0]},{n.split('_')[1]},{g}" for n, g in TWELVE.items()),
     ]
     objects.put("camera/labels.csv", "\n".join(lines).encode())
-    assert run(f"s3://{settings.s3_bucket}/camera", "folder").added == 12  # type: ignore[arg-type]
+    objects.put("camera/again/0_left.png", b"")
+    result = run(f"s3://{settings.s3_bucket}/camera", "folder")  # type: ignore[arg-type]
+    assert (result.added, result.unused_first) == (12, ("again/0_left.png",))
+    lines[1] = lines[1].replace(".jpeg", "")  # which of two is meant is not clear there either
+    objects.put("camera/labels.csv", "\n".join(lines).encode())
+    assert run(f"s3://{settings.s3_bucket}/camera", "folder").quarantined == 1  # type: ignore[arg-type]
     with pytest.raises(SourceError, match="no objects under this prefix"):
         run(f"s3://{settings.s3_bucket}/nothing", "folder")  # type: ignore[arg-type]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from clarity.data import collect, sources
+from clarity.data import collect, sources, summary
 from clarity.data.manifest import REASON
 from clarity.data.merge import DataSet, merge, nothing
 from clarity.params import Params
@@ -104,6 +104,17 @@ def test_rows_that_repeat_each_other_are_one_capture_however_they_are_spelled(
     table = "image,grade\na.png,1\na.png,1\na,1\n./a.png,1\n"
     found = seen(laid_out(tmp_path / "set", {"labels.csv": table}, "a.png"), params, staging)
     assert list(zip(found["name"], found["grade"], found[REASON], strict=True)) == [("a.png", 1, "")]
+
+
+def test_images_that_no_row_uses_are_counted_and_are_no_bad_rows(tmp_path: Path, staging: Path, params: Params) -> None:
+    root = laid_out(tmp_path / "set", {"labels.csv": "image,grade\n1.png,1\n"}, *(f"{n}.png" for n in range(6)))
+    collected = collect.collect(sources.read("folder", root), staging, params.imaging, jobs=1)
+    assert (collected.total, collected.bad) == (1, 0)
+    assert (collected.unused, collected.unused_first) == (5, ("0.png", "2.png", "3.png"))
+    assert summary.left_out(collected.unused, collected.unused_first) == (
+        "5 images that no row uses (0.png, 2.png, 3.png, …)"
+    )
+    assert summary.left_out(1, ["a.png"]) == "1 image that no row uses (a.png)"
 
 
 def test_another_ingest_corrects_a_grade_and_one_that_contradicts_itself_takes_the_photograph_out(

@@ -72,7 +72,7 @@ def test_only_the_files_of_the_folder_that_is_meant_are_looked_at(tmp_path: Path
 def test_rows_of_a_table_that_is_not_clear_have_that_as_their_problem_and_read_nothing(tmp_path: Path) -> None:
     images(tmp_path, "A/img1.jpg", "B/img1.jpg", "IMG2.jpg", "img2.jpg")
     (tmp_path / "labels.csv").write_text("image,grade\nimg1.jpg,4\nIMG2.jpg,0\nimg2.jpg,3\n,1\n")
-    unclear, one, other, nameless = sources.read("folder", tmp_path)
+    unclear, one, other, nameless = sources.read("folder", tmp_path).rows
     assert (unclear.read, unclear.problem) == (None, "means 2 files: A/img1.jpg, B/img1.jpg")
     assert one.read and other.read and (one.read(), other.read()) == (b"IMG2.jpg", b"img2.jpg")
     assert (nameless.name, nameless.read) == ("", None)

@@ -25,7 +25,7 @@ def write(root: Path, files: dict[str, str]) -> Path:
 def rows(path: Path, name: str | None = None, **options: object) -> dict[str, sources.SourceRow]:
     found = name or sources.detect(path)
     assert name is None or found == name
-    return {row.name: row for row in sources.read(found, path, **options)}  # type: ignore[arg-type]
+    return {row.name: row for row in sources.read(found, path, **options).rows}  # type: ignore[arg-type]
 
 
 def test_eyepacs_names_patient_and_eye_and_takes_eyeqs_quality(tmp_path: Path) -> None:
@@ -170,12 +170,45 @@ def test_one_folder_a_grade_is_read(tmp_path: Path, names: tuple[str, str], grad
     assert [row.split for row in found] == ["train", "test"]
 
 
+def test_folders_between_a_photograph_and_its_grade_do_not_hide_it(tmp_path: Path) -> None:
+    write(tmp_path, {"0/patientA/l.jpg": "", "0/patientA/visit 12/r.jpg": "", "4 - PDR/B/1.jpg": "",
+                     "1. Original Images/severe/test/c.jpg": ""})  # fmt: skip
+    found = rows(tmp_path)
+    assert {name: row.grade for name, row in found.items()} == {
+        "0/patientA/l.jpg": 0, "0/patientA/visit 12/r.jpg": 0, "4 - PDR/B/1.jpg": 4,
+        "1. Original Images/severe/test/c.jpg": 3}  # fmt: skip
+    assert found["1. Original Images/severe/test/c.jpg"].split == "test"
+    assert not [row for row in found.values() if row.problem]
+
+
+def test_a_photograph_in_folders_of_two_grades_may_be_a_numbered_patients_and_is_not_believed(tmp_path: Path) -> None:
+    write(tmp_path, {"0/2/l.jpg": "", "0/0/l.jpg": "", "grade_3/1_visit/l.jpg": "", "1/x/l.jpg": ""})
+    assert {name: row.problem for name, row in rows(tmp_path).items()} == {
+        "0/2/l.jpg": "lies in folders of the grades 2 and 0",
+        "0/0/l.jpg": "",
+        "grade_3/1_visit/l.jpg": "lies in folders of the grades 1 and 3",
+        "1/x/l.jpg": "",
+    }
+
+
+def test_images_that_no_row_uses_are_named_and_other_files_are_not(tmp_path: Path) -> None:
+    write(tmp_path / "folders", {"0/a.jpg": "", "3/b.jpg": "", "top.png": "", "unknown/c.jpg": "", "notes.txt": "",
+                                 "1. Original Images/readme/d.tif": ""})  # fmt: skip
+    assert sources.read("folder", tmp_path / "folders").unused == [
+        "1. Original Images/readme/d.tif", "top.png", "unknown/c.jpg"]  # fmt: skip
+    write(tmp_path / "table", {"t.csv": "image,grade\na,1\nb.jpg,2\ngone.jpg,0\n", **{f"{n}.jpg": "" for n in "abcde"}})
+    assert sources.read("folder", tmp_path / "table").unused == ["c.jpg", "d.jpg", "e.jpg"]
+
+
 def test_the_eyepacs_and_idrid_photographs_here_are_read_whole(fundus: Path) -> None:
     eyepacs, idrid = rows(fundus / "eyepacs"), rows(fundus / "idrid")
     assert (len(eyepacs), len({row.patient for row in eyepacs.values()})) == (758, 379)
     assert [sum(row.grade == grade for row in idrid.values()) for grade in range(5)] == [134, 20, 136, 74, 49]
     assert not [row for row in [*eyepacs.values(), *idrid.values()] if row.problem or row.read is None]
     assert {"good", "usable", "reject", ""} == {row.quality for row in eyepacs.values()}
+    assert sources.read("eyepacs", fundus / "eyepacs").unused == []
+    left = sources.read("idrid", fundus / "idrid").unused
+    assert left and all(name.startswith("A. Segmentation/") for name in left)
 
 
 # careless tables
@@ -225,7 +258,7 @@ def test_an_absent_folder_and_an_unknown_source_are_named(tmp_path: Path) -> Non
     with pytest.raises(SourceError, match="there is no such folder"):
         sources.detect(tmp_path / "nowhere")
     with pytest.raises(ParameterError, match="source 'kaggle': not one of"):
-        list(sources.read("kaggle", tmp_path))
+        sources.read("kaggle", tmp_path)
 
 
 def test_a_folder_that_may_not_be_read_is_named() -> None:

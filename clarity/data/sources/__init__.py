@@ -4,17 +4,17 @@ An adapter is a module with NAME, ``recognises(tree)`` and ``read(tree)``; it sa
 say, and touches no pixel.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 
 from clarity.data.sources import aptos, ddr, deepdrid, eyepacs, folder, idrid, medmnist, messidor2, phantoms
-from clarity.data.sources.row import SourceRow
-from clarity.data.sources.tree import Tree, plant
+from clarity.data.sources.row import Listing, SourceRow
+from clarity.data.sources.tree import Tree, is_image, plant
 from clarity.errors import ParameterError, SourceError
 from clarity.settings import Settings
 
-__all__ = ["NAMES", "SourceRow", "detect", "read"]
+__all__ = ["NAMES", "Listing", "SourceRow", "detect", "read"]
 
 _SETS: tuple[ModuleType, ...] = (eyepacs, idrid, aptos, messidor2, ddr, deepdrid, medmnist, phantoms)
 _ADAPTERS: dict[str, ModuleType] = {module.NAME: module for module in (*_SETS, folder)}
@@ -23,8 +23,10 @@ NAMES: tuple[str, ...] = tuple(_ADAPTERS)
 
 def read(
     name: str, path: str | Path, *, settings: Settings | None = None, options: Mapping[str, str] | None = None
-) -> Iterator[SourceRow]:
-    """The rows of a source. ``path`` is a folder, a file or an s3:// prefix; ``options`` name columns for "folder".
+) -> Listing:
+    """The rows of a source, and the images that none of them uses.
+
+    ``path`` is a folder, a file or an s3:// prefix; ``options`` name columns for "folder".
 
     Raises ParameterError (no such adapter, options that it does not take), SourceError, ManifestError.
     """
@@ -33,8 +35,9 @@ def read(
     if options and name != folder.NAME:
         raise ParameterError(f"source {name}: takes no column names; they are for the source {folder.NAME}")
     tree = plant(path, settings)
-    rows: Iterator[SourceRow] = folder.read(tree, options) if name == folder.NAME else _ADAPTERS[name].read(tree)
-    return rows
+    rows = list(folder.read(tree, options) if name == folder.NAME else _ADAPTERS[name].read(tree))
+    used = {row.read for row in rows}
+    return Listing(rows, [file for file in tree.files if is_image(file) and tree.reader(file) not in used])
 
 
 def detect(path: str | Path, *, settings: Settings | None = None) -> str:

@@ -1,8 +1,8 @@
 """Any folder: photographs beside a csv with named columns, or one folder a grade.
 
 The csv is the only one at the top, or the one named labels.csv, or options["table"]. Columns are known by the usual
-names; ``options`` says others, for example {"grade": "ICDR", "patient": "MRN pseudonym"}. Sides train, val, test above
-the grade folders are kept.
+names; ``options`` says others, for example {"grade": "ICDR", "patient": "MRN pseudonym"}. Without a table the nearest
+folder that is a grade counts, and sides train, val, test among the folders are kept.
 """
 
 import re
@@ -50,7 +50,7 @@ def recognises(tree: Tree) -> bool:
     if name:
         header = table.columns(tree, name)
         return all(table.pick(header, ALIASES[key]) for key in ("image", "grade"))
-    return len({_folder_grade(n) for n in tree.files if is_image(n)} - {None}) >= 2
+    return len({grade for name in tree.files if is_image(name) for grade in _folder_grades(name)[:1]}) >= 2
 
 
 def read(tree: Tree, options: Mapping[str, str] | None = None, *, source: str = NAME) -> Iterator[SourceRow]:
@@ -86,12 +86,13 @@ def _from_table(tree: Tree, name: str, options: Mapping[str, str], source: str) 
 
 
 def _from_folders(tree: Tree, source: str) -> Iterator[SourceRow]:
-    graded = {name: digit for name in tree.files if is_image(name) and (digit := _folder_grade(name))}
+    graded = {name: digits for name in tree.files if is_image(name) and (digits := _folder_grades(name))}
     if not graded:
         raise SourceError(f"{tree.place}: neither a csv with an image and a grade column nor folders named 0 to 4")
-    for name, digit in graded.items():
-        grade, bad = parse_grade(digit)
-        sides = [_SPLITS[part.lower()] for part in PurePosixPath(name).parts[:-2] if part.lower() in _SPLITS]
+    for name, digits in graded.items():
+        grade, bad = parse_grade(digits[0])
+        doubt = f"lies in folders of the grades {' and '.join(digits)}" if len(digits) > 1 else ""
+        sides = [_SPLITS[part.lower()] for part in PurePosixPath(name).parts[:-1] if part.lower() in _SPLITS]
         yield SourceRow(
             source=source,
             name=name,
@@ -99,7 +100,7 @@ def _from_folders(tree: Tree, source: str) -> Iterator[SourceRow]:
             patient=f"{source}:{splitext(name)[0]}",
             grade=grade,
             split=sides[-1] if sides else "",
-            problem=bad,
+            problem=doubt or bad,
             stamp=tree.files[name],
         )
 
@@ -127,7 +128,23 @@ def _column(tree: Tree, name: str, rows: list[table.Row], key: str, options: Map
     return column
 
 
-def _folder_grade(name: str) -> str | None:
-    folder = PurePosixPath(name).parent.name.lower()
-    numbered = re.fullmatch(r"(?:grade|level|class|dr)?[\s_-]*(\d)(?:[\s_.-].*)?", folder)
-    return numbered[1] if numbered else _GRADE_FOLDERS.get(re.sub(r"[^a-z]", "", folder))
+def _folder_grades(name: str) -> list[str]:
+    """The different grades of the folders that it lies in, the nearest first.
+
+    More than one is a doubt: below "0/2" the 2 may be a patient's number.
+    """
+    folders = [folder.name.lower() for folder in PurePosixPath(name).parents]
+    found = (_grade_of(folder, nearest=depth == 0) for depth, folder in enumerate(folders))
+    return list(dict.fromkeys(digit for digit in found if digit))
+
+
+def _grade_of(folder: str, *, nearest: bool) -> str | None:
+    """Further up a number counts only where nothing else is said: in "1. Original Images" it is no grade."""
+    numbered = re.fullmatch(r"(?:grade|level|class|dr)?[\s_-]*(\d)(?:[\s_.-](.*))?", folder)
+    if numbered and (nearest or not (said := _letters(numbered[2] or "")) or said in _GRADE_FOLDERS):
+        return numbered[1]
+    return _GRADE_FOLDERS.get(_letters(folder))
+
+
+def _letters(text: str) -> str:
+    return re.sub(r"[^a-z]", "", text)

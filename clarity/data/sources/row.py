@@ -37,6 +37,15 @@ class SourceRow:
     """Changes when the file changes (size and time), so that an interrupted ingest can be resumed; empty if unknown."""
 
 
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What an adapter says of a whole source."""
+
+    rows: list[SourceRow]
+    unused: list[str]
+    """Images of the source that no row uses: not bad, but nobody should believe that they were taken in."""
+
+
 def parse_grade(text: str) -> tuple[int | None, str]:
     """A table's cell as (grade, problem): ("2" → 2, ""), ("" → None, ""), ("7" → None, "grade '7': not 0 to 4")."""
     cleaned = text.strip()
