@@ -67,8 +67,6 @@ def check(
         present = _present(workspace, Objects(workspace.settings))
         known = frozenset(present.manifest["sha256"])
         folder = workspace.path / replacement.STAGING / ("dry-run" if dry_run else name)
-        rows = sources.read(name, path, settings=workspace.settings, options=options)
-        folder = workspace.path / dataset.STAGING / ("dry-run" if dry_run else name)
         listing = sources.read(name, path, settings=workspace.settings, options=options)
         return collect(
             listing,

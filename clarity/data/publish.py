@@ -7,7 +7,6 @@ from pathlib import Path
 import pandas as pd
 
 from clarity.data import contact, dataset, replacement, summary, versions
-from clarity.data import contact, dataset, summary, versions
 from clarity.data.collect import Collected
 from clarity.data.merge import DataSet
 from clarity.data.workspace import DATA, DATA_FILE, Workspace
@@ -34,11 +33,8 @@ def publish(
     """
     objects.ensure_bucket()
     target = workspace.path / replacement.STAGING / "next"
-    dataset.build(new, target, [staging, workspace.path / DATA])
-    with replacement.replacing(workspace, target):
-    target = workspace.path / dataset.STAGING / "next"
     dataset.build(new, target, [Path(collected.staging), workspace.path / DATA])
-    with dataset.replacing(workspace, target):
+    with replacement.replacing(workspace, target):
         _dvc(workspace, on_line, "add", "--quiet", DATA)
         _push(workspace, objects, on_line)
         folder = report(workspace, new, pairs, params, collected)
