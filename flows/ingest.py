@@ -25,11 +25,13 @@ from clarity.errors import StorageUnavailable
 from clarity.params import Params
 from clarity.settings import Settings
 from clarity.storage.objects import Objects
+from flows import logs
 
 _DELAYS_S = [2.0, 5.0, 15.0]
 """Between attempts to commit: a restart of the object store takes seconds."""
 _PLAIN_EVERY_S = 10.0
 _WEEK_S = 7 * 24 * 3600
+logs.plain()
 
 
 @flow(name="ingest")
@@ -43,12 +45,14 @@ def ingest(
     """Take the photographs of ``path`` into the data set; the same source twice changes nothing.
 
     ``source``: an adapter's name, or None where the layout says it. ``columns``: the table's own names, for the source
-    "folder". ``workspace``: the folder of dvc.yaml, the project's by default. Returns the fields of IngestResult.
-    Raises SourceError, ManifestError, TooManyBad, StorageError, WorkspaceError, AlreadyRunning; the version stays.
+    "folder", which they imply. ``workspace``: the folder of dvc.yaml, the project's by default.
+
+    Returns the fields of IngestResult. Raises SourceError, ManifestError, TooManyBad, StorageError, WorkspaceError,
+    AlreadyRunning; then the version stays.
     """
     settings = Settings.load()
     place = str(Path(workspace).resolve() if workspace else settings.project)
-    name = source or sources.detect(path, settings=settings)
+    name = source or (sources.folder.NAME if columns else sources.detect(path, settings=settings))
     if not dry_run:
         _step(reachable, "reach the store", retries=True)()
     collected = _step(check, "check photographs")(place, name, path, columns, dry_run)

@@ -23,6 +23,9 @@ from clarity.storage import database, leases, nights, results, runs, scans
 from clarity.storage.lock import NightLock
 from clarity.storage.objects import Objects
 from clarity.storage.scans import ScoredBy
+from flows import logs
+
+logs.plain()
 
 
 @dataclass(frozen=True, slots=True)

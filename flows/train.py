@@ -28,11 +28,13 @@ from clarity.registry.models import Registry
 from clarity.registry.services import opened
 from clarity.settings import Settings
 from clarity.storage.objects import Objects
+from flows import logs
 
 Decision = Literal["promoted", "refused", "champion", "withdrawn"]
 _DELAYS_S = [2.0, 5.0, 15.0]
 """Between attempts of what talks to MLflow and PostgreSQL. A stage is never tried again by itself."""
 _PATIENCE_S = 5.0
+logs.plain()
 
 
 @dataclass(frozen=True, slots=True)

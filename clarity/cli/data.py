@@ -30,7 +30,8 @@ def ingest(
     source: Annotated[str, typer.Option(help="Layout of the folder; found by itself where it is clear.")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, change nothing.")] = False,
     column: Annotated[
-        list[str] | None, typer.Option(help="For --source folder: grade=ICDR says that the column ICDR is the grade.")
+        list[str] | None,
+        typer.Option(help="For --source folder, which it implies: grade=ICDR says that the column ICDR is the grade."),
     ] = None,
     workspace: Annotated[str, typer.Option(help="Folder of dvc.yaml; the project's by default.")] = "",
     as_json: bool = _JSON,
@@ -47,7 +48,7 @@ def ingest(
     os.environ.update(settings.environment())  # Prefect reads its address while it is imported
     from flows.ingest import ingest as flow
 
-    place = path if path.startswith("s3://") else str(Path(path).resolve())
+    place = path if path.startswith("s3://") else os.path.realpath(path)  # Path.resolve raises where links turn round
     facts = flow(source or None, place, dry_run=dry_run, columns=columns or None, workspace=workspace or None)
     typer.echo(json.dumps(facts, indent=2) if as_json else _sentence(facts, dry_run=dry_run))
 
@@ -92,7 +93,7 @@ def checkout(version: Annotated[str, typer.Argument(help="Its first digits.")]) 
 
 def draw(
     folder: Annotated[Path, typer.Argument(help="Made where it is not there.")],
-    count: Annotated[int, typer.Option(help="How many; the configuration's count by default.")] = 0,
+    count: Annotated[int | None, typer.Option(min=1, help="How many; the configuration's count by default.")] = None,
     config: Annotated[str, typer.Option(help="Configuration, below the project's folder.")] = "conf/pipeline.yaml",
 ) -> None:
     """Draw phantoms with their grades, ready for `clarity ingest`."""
@@ -101,7 +102,7 @@ def draw(
     from clarity.settings import Settings
 
     params = parameters.load(Settings.load().project / config)
-    phantoms.write(folder, params.phantoms, count or None)
+    phantoms.write(folder, params.phantoms, count)
     typer.echo(f"{folder}: {count or params.phantoms.count} phantoms; `clarity ingest {folder}` takes them in")
 
 

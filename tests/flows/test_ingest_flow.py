@@ -70,11 +70,8 @@ def test_a_refused_ingest_is_a_failed_run_with_the_named_error(place: Path, tmp_
     assert not (place / "data.dvc").exists()
 
 
-COMMAND = "import typer; from clarity.cli import data; app = typer.Typer(); data.register(app); app()"
-
-
 def command(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    call = [sys.executable, "-c", COMMAND, *arguments]
+    call = [sys.executable, "-m", "clarity", *arguments]
     return subprocess.run(call, capture_output=True, text=True, check=False, env=dict(os.environ))
 
 
@@ -95,7 +92,33 @@ def test_the_command_line_ingests_lists_shows_and_checks_out(place: Path, tmp_pa
     assert version in command("data", "checkout", version[:6]).stdout
 
 
+@pytest.mark.parametrize("options", [(), ("--column", "grade=befund"), ("--source", "folder")])
+def test_a_mistake_is_told_in_one_line_which_is_the_last_and_without_a_traceback(
+    place: Path, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    (tmp_path / "labels.csv").write_text("bild,befund\na.png,3\n")
+    said = command("ingest", str(tmp_path), *options)
+    assert said.returncode == 1
+    assert "Traceback" not in said.stderr
+    last = f"ManifestError: {tmp_path}/labels.csv: no column for image; it has bild, befund; say --column image=…"
+    assert said.stderr.splitlines()[-1] == last
+
+
+def test_a_link_that_leads_to_itself_is_a_folder_that_is_not_there(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    said = command("ingest", str(tmp_path / "loop"))
+    assert said.stderr.splitlines()[-1] == f"SourceError: {tmp_path}/loop: there is no such folder or file"
+
+
 def test_the_command_line_refuses_a_column_that_it_does_not_know(place: Path, tmp_path: Path) -> None:
     said = command("ingest", "--source", "folder", str(tmp_path), "--column", "colour=x")
     assert said.returncode == 2
     assert "KEY=COLUMN" in said.stderr
+
+
+@pytest.mark.parametrize("count", ["-3", "0"])
+def test_fewer_than_one_phantom_is_a_mistake_of_usage(place: Path, tmp_path: Path, count: str) -> None:
+    said = command("phantoms", "draw", str(tmp_path / "drawn"), "--count", count)
+    assert said.returncode == 2
+    assert "Traceback" not in said.stderr
+    assert not (tmp_path / "drawn").exists()

@@ -248,6 +248,25 @@ def test_an_unknown_layout_says_what_is_known(tmp_path: Path) -> None:
         sources.detect(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"bild,befund\na.png,3\n", "t.csv: no column for image; it has bild, befund; say --column image="),
+        (b"image,befund\na.png,3\n", "t.csv: no column for grade; it has image, befund; say --column grade="),
+        (b"image,grade\n", "t.csv: no rows below the header"),
+        (b"image,grade\nM\xfcller.png,1\n", "t.csv: not UTF-8 text; save it as UTF-8"),
+        (b"", "t.csv: no rows below the header"),
+    ],
+)
+def test_a_table_that_nobody_can_read_says_why_whether_or_not_the_source_is_named(
+    tmp_path: Path, text: bytes, said: str
+) -> None:
+    (tmp_path / "t.csv").write_bytes(text)
+    for ask in (sources.detect, lambda place: sources.read("folder", place)):
+        with pytest.raises(ManifestError, match=said):
+            ask(tmp_path)
+
+
 def test_two_layouts_in_one_folder_are_for_a_person_to_choose(tmp_path: Path) -> None:
     write(tmp_path, {"trainLabels.csv": "image,level\n", "DR_grading.csv": "id_code,diagnosis\n"})
     with pytest.raises(SourceError, match="could be eyepacs or ddr"):

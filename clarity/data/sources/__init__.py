@@ -41,12 +41,17 @@ def read(
 
 
 def detect(path: str | Path, *, settings: Settings | None = None) -> str:
-    """The adapter whose layout this is. Raises SourceError where none or more than one knows it."""
+    """The adapter whose layout this is.
+
+    Raises SourceError where none or more than one knows it, ManifestError where that is for its table's columns.
+    """
     tree: Tree = plant(path, settings)
     known = [module.NAME for module in _SETS if module.recognises(tree)]
     if not known and folder.recognises(tree):
         return folder.NAME
     if len(known) == 1:
         return str(known[0])
+    if not known:
+        folder.explain(tree)
     verdict = f"could be {' or '.join(known)}" if known else "not a layout that Clarity knows"
     raise SourceError(f"{tree.place}: {verdict}; say which with --source ({', '.join(NAMES)})")

@@ -53,6 +53,12 @@ def recognises(tree: Tree) -> bool:
     return len({grade for name in tree.files if is_image(name) for grade in _folder_grades(name)[:1]}) >= 2
 
 
+def explain(tree: Tree) -> None:
+    """What keeps the table of a folder that nobody recognises from being read. Raises ManifestError, SourceError."""
+    if name := _table(tree, {}):
+        _columns(tree, name, table.read(tree, name), {})
+
+
 def read(tree: Tree, options: Mapping[str, str] | None = None, *, source: str = NAME) -> Iterator[SourceRow]:
     """Every row of the table, or every photograph in a grade folder. Raises ManifestError, SourceError."""
     options = dict(options or {})
@@ -62,7 +68,7 @@ def read(tree: Tree, options: Mapping[str, str] | None = None, *, source: str = 
 
 def _from_table(tree: Tree, name: str, options: Mapping[str, str], source: str) -> Iterator[SourceRow]:
     rows = table.read(tree, name)
-    where = {key: _column(tree, name, rows, key, options) for key in ALIASES}
+    where = _columns(tree, name, rows, options)
     images = Images(tree)
     for row in rows:
         cell = {key: row[column] if column else "" for key, column in where.items()}
@@ -116,15 +122,18 @@ def _table(tree: Tree, options: Mapping[str, str]) -> str | None:
     return tables[0] if len(tables) == 1 else None
 
 
-def _column(tree: Tree, name: str, rows: list[table.Row], key: str, options: Mapping[str, str]) -> str | None:
-    header = list(rows[0]) if rows else []
+def _columns(tree: Tree, name: str, rows: list[table.Row], options: Mapping[str, str]) -> dict[str, str | None]:
+    if not rows:
+        raise ManifestError(f"{tree.place}/{name}: no rows below the header")
+    return {key: _column(f"{tree.place}/{name}", list(rows[0]), key, options) for key in ALIASES}
+
+
+def _column(place: str, header: list[str], key: str, options: Mapping[str, str]) -> str | None:
     if key in options and options[key] not in header:
-        raise ManifestError(f"{tree.place}/{name}: no column {options[key]!r} for {key}; it has {', '.join(header)}")
+        raise ManifestError(f"{place}: no column {options[key]!r} for {key}; it has {', '.join(header)}")
     column = options.get(key) or table.pick(header, ALIASES[key])
     if column is None and key in ("image", "grade"):
-        raise ManifestError(
-            f"{tree.place}/{name}: no column for {key}; it has {', '.join(header) or 'no rows'}; say --column {key}=…"
-        )
+        raise ManifestError(f"{place}: no column for {key}; it has {', '.join(header)}; say --column {key}=…")
     return column
 
 

@@ -21,7 +21,7 @@ def read(tree: Tree, name: str, *, need: Iterable[str] = ()) -> list[Row]:
     except OSError as error:
         raise SourceError(f"{tree.place}/{name}: {error.strerror}, cannot be read") from None
     except UnicodeDecodeError:
-        raise ManifestError(f"{tree.place}/{name}: not UTF-8 text") from None
+        raise ManifestError(f"{tree.place}/{name}: not UTF-8 text; save it as UTF-8") from None
     rows = list(_rows(text))
     header = list(rows[0]) if rows else [h.strip() for h in text.split("\n", 1)[0].split(",")]
     missing = [column for column in need if column not in header]
