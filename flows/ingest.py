@@ -41,21 +41,23 @@ def ingest(
     dry_run: bool = False,
     columns: dict[str, str] | None = None,
     workspace: str | None = None,
+    name: str | None = None,
 ) -> dict[str, Any]:
     """Take the photographs of ``path`` into the data set; the same source twice changes nothing.
 
     ``source``: an adapter's name, or None where the layout says it. ``columns``: the table's own names, for the source
-    "folder", which they imply. ``workspace``: the folder of dvc.yaml, the project's by default.
+    "folder", which they imply. ``workspace``: the folder of dvc.yaml, the project's by default. ``name``: of a plain
+    folder, where there are several.
 
     Returns the fields of IngestResult. Raises SourceError, ManifestError, TooManyBad, StorageError, WorkspaceError,
     AlreadyRunning; then the version stays.
     """
     settings = Settings.load()
     place = str(Path(workspace).resolve() if workspace else settings.project)
-    name = source or (sources.folder.NAME if columns else sources.detect(path, settings=settings))
+    layout = source or (sources.folder.NAME if columns else sources.detect(path, settings=settings))
     if not dry_run:
         _step(reachable, "reach the store", retries=True)()
-    collected = _step(check, "check photographs")(place, name, path, columns, dry_run)
+    collected = _step(check, "check photographs")(place, layout, path, columns, dry_run, name or "")
     result: IngestResult = _step(commit, "make a version", retries=True)(place, collected, dry_run)
     if result.changed and result.report:
         _show(result, settings)
@@ -70,11 +72,15 @@ def reachable() -> None:
     Objects(Settings.load()).ensure_bucket()
 
 
-def check(workspace: str, source: str, path: str, columns: dict[str, str] | None, dry_run: bool) -> Collected:
+def check(
+    workspace: str, source: str, path: str, columns: dict[str, str] | None, dry_run: bool, called: str
+) -> Collected:
     """Every photograph read, hashed, decoded and staged."""
     place, params = _open(workspace)
     with _progress(f"checking {source}") as report:
-        return ingesting.check(place, source, path, params, options=columns, dry_run=dry_run, on_progress=report)
+        return ingesting.check(
+            place, source, path, params, options=columns, called=called, dry_run=dry_run, on_progress=report
+        )
 
 
 def commit(workspace: str, collected: Collected, dry_run: bool) -> IngestResult:

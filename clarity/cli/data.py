@@ -33,6 +33,9 @@ def ingest(
         list[str] | None,
         typer.Option(help="For --source folder, which it implies: grade=ICDR says that the column ICDR is the grade."),
     ] = None,
+    name: Annotated[
+        str, typer.Option(help="For --source folder: keeps one clinic's folder apart from others', say clinicA.")
+    ] = "",
     workspace: Annotated[str, typer.Option(help="Folder of dvc.yaml; the project's by default.")] = "",
     as_json: bool = _JSON,
 ) -> None:
@@ -49,7 +52,7 @@ def ingest(
     from flows.ingest import ingest as flow
 
     place = path if path.startswith("s3://") else os.path.realpath(path)  # Path.resolve raises where links turn round
-    facts = flow(source or None, place, dry_run=dry_run, columns=columns or None, workspace=workspace or None)
+    facts = flow(source or None, place, dry_run, columns or None, workspace or None, name or None)
     typer.echo(json.dumps(facts, indent=2) if as_json else _sentence(facts, dry_run=dry_run))
 
 

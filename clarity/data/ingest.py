@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from clarity.data import dataset, publish, replacement, sources, versions
+from clarity.data import dataset, place, publish, sources
 from clarity.data.collect import Collected, Progress, collect, seen, silent
 from clarity.data.likeness import near_pairs
 from clarity.data.manifest import REASON
@@ -55,6 +56,7 @@ def check(
     params: Params,
     *,
     options: Mapping[str, str] | None = None,
+    called: str = "",
     dry_run: bool = False,
     on_progress: Progress = silent,
 ) -> Collected:
@@ -68,6 +70,8 @@ def check(
         known = frozenset(present.manifest["sha256"])
         folder = workspace.path / replacement.STAGING / ("dry-run" if dry_run else name)
         listing = sources.read(name, path, settings=workspace.settings, options=options)
+        folder = workspace.path / dataset.STAGING / ("dry-run" if dry_run else name)
+        listing = sources.read(name, path, settings=workspace.settings, options=options, called=called)
         return collect(
             listing,
             folder,
@@ -95,6 +99,7 @@ def commit(
     with workspace.lock(wait_s=0):
         old = _present(workspace, objects)
         rows = _completed(seen(collected), old)
+        place.refuse_another(old, rows)
         new = merge(old, rows, params.ingest)
         _refuse_bad(rows, new, params, Path(collected.staging))
         pairs = near_pairs(new.manifest, params.ingest)
@@ -119,14 +124,17 @@ def ingest(
     objects: Objects,
     *,
     options: Mapping[str, str] | None = None,
+    called: str = "",
     dry_run: bool = False,
     on_progress: Progress = silent,
     on_line: Callable[[str], None] = lambda _line: None,
 ) -> IngestResult:
-    """Both halves, one after the other. ``name``: an adapter of ``clarity.data.sources``."""
+    """Both halves, one after the other. ``name``, ``options``, ``called``: see ``clarity.data.sources.read``."""
     if not dry_run:
         objects.ensure_bucket()  # an unreachable store is said before an hour of decoding, not after it
-    collected = check(workspace, name, path, params, options=options, dry_run=dry_run, on_progress=on_progress)
+    collected = check(
+        workspace, name, path, params, options=options, called=called, dry_run=dry_run, on_progress=on_progress
+    )
     return commit(workspace, collected, params, objects, dry_run=dry_run, on_line=on_line)
 
 

@@ -87,6 +87,8 @@ def test_the_command_line_ingests_lists_shows_and_checks_out(place: Path, tmp_pa
     version = json.loads(done.stdout)["version"]
     listed = json.loads(command("data", "list", "--json").stdout)
     assert [(entry["version"], entry["total"]) for entry in listed] == [(version, 6)]
+    assert "6 rows of clinicB: 0 new photographs, 6 repeats" in command(
+        "ingest", str(folder), "--name", "clinicB", "--dry-run").stdout  # fmt: skip
     assert version[:12] in command("data", "list").stdout
     assert f"# Data set {version[:12]}" in command("data", "show").stdout
     assert version in command("data", "checkout", version[:6]).stdout

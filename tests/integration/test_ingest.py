@@ -393,6 +393,36 @@ def test_photographs_are_taken_from_an_s3_prefix(run: Run, settings: Settings, t
         run(f"s3://{settings.s3_bucket}/nothing", "folder")  # type: ignore[arg-type]
 
 
+def graded(root: Path, first_seed: int, count: int = 6) -> Path:
+    """A plain folder as any clinic may have it: 0.png, 1.png, … of the patients 0, 1, …; the last is no photograph."""
+    for index in range(count):
+        photograph(root / f"{index}.png", first_seed + index)
+    (root / f"{count - 1}.png").write_bytes(b"broken")
+    lines = ["image,patient,grade", *(f"{index}.png,{index},{index % 5}" for index in range(count))]
+    (root / "labels.csv").write_text("\n".join(lines))
+    return root
+
+
+def test_two_clinics_whose_files_and_patients_are_called_alike_stay_apart_under_names(
+    run: Run, workspace: Workspace, tmp_path: Path
+) -> None:
+    one, other = graded(tmp_path / "one", 0), graded(tmp_path / "other", 100)
+    run(one, "folder")
+    before = state(workspace)
+    for dry_run in (True, False):
+        with pytest.raises(SourceError, match=r"5 of the 5 file names .* --name NAME"):
+            run(other, "folder", dry_run=dry_run)
+    assert state(workspace) == before
+    result = run(other, "folder", called="clinicB")
+    assert (result.source, result.added, result.total) == ("clinicB", 5, 10)
+    tables = dataset.load(workspace.path / "data")
+    assert sorted(tables.manifest["patient"]) == [f"{name}:{n}" for name in ("clinicB", "folder") for n in range(5)]
+    assert sorted(tables.quarantine["source"]) == ["clinicB", "folder"]
+    assert not run(other, "folder", called="clinicB").changed
+    photograph(one / "0.png", 999)  # a corrected file is no other place
+    assert run(one, "folder").added == 1
+
+
 def test_prepare_goes_on_where_it_stopped_and_split_follows(
     run: Run, workspace: Workspace, params: Params, tmp_path: Path
 ) -> None:

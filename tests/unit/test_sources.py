@@ -211,6 +211,28 @@ def test_the_eyepacs_and_idrid_photographs_here_are_read_whole(fundus: Path) -> 
     assert left and all(name.startswith("A. Segmentation/") for name in left)
 
 
+def test_a_folder_with_a_name_of_its_own_is_a_source_of_its_own_with_patients_of_its_own(tmp_path: Path) -> None:
+    write(tmp_path, {"labels.csv": "image,patient,grade\na.png,7,1\n", "a.png": "", "0/b.png": "", "3/c.png": ""})
+    (row,) = sources.read("folder", tmp_path, called="clinic-A_1").rows
+    assert (row.source, row.name, row.patient) == ("clinic-A_1", "a.png", "clinic-A_1:7")
+    (tmp_path / "labels.csv").unlink()
+    found = sources.read("folder", tmp_path, called="B").rows
+    assert [(row.source, row.patient) for row in found] == [("B", "B:0/b"), ("B", "B:3/c")]
+
+
+@pytest.mark.parametrize("called", ["eyepacs", "folder", "a b", "a/b", "../x", "-a", "clinic:A", "Klinik\n", "x" * 33])
+def test_a_name_that_could_be_taken_for_something_else_is_refused(tmp_path: Path, called: str) -> None:
+    write(tmp_path, {"0/a.png": "", "1/b.png": ""})
+    with pytest.raises(ParameterError, match="write up to 32 letters, digits, - and _, and not the name of a source"):
+        sources.read("folder", tmp_path, called=called)
+
+
+def test_a_public_set_takes_no_name(tmp_path: Path) -> None:
+    write(tmp_path, {"trainLabels.csv": "image,level\n10_left,0\n"})
+    with pytest.raises(ParameterError, match="source eyepacs: takes no name"):
+        sources.read("eyepacs", tmp_path, called="clinicA")
+
+
 # careless tables
 
 
