@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from clarity.data import dataset, publish, replacement, sources, versions
-from clarity.data import dataset, place, publish, sources
+from clarity.data import dataset, place, publish, replacement, sources, versions
 from clarity.data.collect import Collected, Progress, collect, seen, silent
 from clarity.data.likeness import near_pairs
 from clarity.data.manifest import REASON
@@ -69,8 +68,6 @@ def check(
         present = _present(workspace, Objects(workspace.settings))
         known = frozenset(present.manifest["sha256"])
         folder = workspace.path / replacement.STAGING / ("dry-run" if dry_run else name)
-        listing = sources.read(name, path, settings=workspace.settings, options=options)
-        folder = workspace.path / dataset.STAGING / ("dry-run" if dry_run else name)
         listing = sources.read(name, path, settings=workspace.settings, options=options, called=called)
         return collect(
             listing,
