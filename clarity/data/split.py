@@ -1,11 +1,17 @@
 """Who trains, who validates, who tests: by patient, the same for ever, whoever else joins.
 
-A patient's side is a hash of salt and patient id against two thresholds, so adding data moves nobody. Patients who
+A patient's side is a hash of salt and patient id against two thresholds, so more patients move nobody. Patients who
 share a photograph, or nearly the same one, are one group and go together; the group's side is that of its smallest
-hash. A source's official sides are kept where it brings a test side of its own; otherwise its "train" is divided here.
+hash, so a new link moves patients towards the test side and never away from it.
+
+A source's official sides are kept once it brings a test side of its own; until then its "train" is divided as all else
+is. So that nobody who tested before trains after, an official training row whose hash says test is left out then, and
+because nothing here remembers what was there first, it is left out always. One whose hash says validation validates,
+unless the source has a validation side of its own.
 """
 
 import hashlib
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +24,8 @@ from clarity.data.workspace import DATA
 from clarity.errors import LeakError
 from clarity.params import IngestParams, SplitParams
 
+log = logging.getLogger(__name__)
+
 SIDES: tuple[str, ...] = ("train", "validation", "test")
 FILE = "artifacts/split.csv"
 COLUMNS = ["sha256", "patient", "source", "eye", "grade", "split"]
@@ -28,23 +36,24 @@ _SHOWN = 5
 def assign(table: pd.DataFrame, params: SplitParams, near_duplicates: pd.DataFrame) -> "pd.Series[str]":
     """A side for each row of the manifest, "" for a row that is left out, index and order as in ``table``.
 
-    ``near_duplicates``: columns patient_a, patient_b at least; pairs of patients who may not be parted. Left out is a
-    near-duplicate that a source's official sides put on both sides: it stays where it counts most (test, then
-    validation) and its twin is used nowhere.
+    ``near_duplicates``: columns patient_a, patient_b at least; pairs of patients who may not be parted. Left out are an
+    official training row whose hash says test, and an official row whose near-duplicate stands where it counts more
+    (test, then validation).
     """
     pairs = zip(near_duplicates["patient_a"], near_duplicates["patient_b"], strict=True)
     groups = join(table["patient"].unique(), pairs)
-    position = {patient: _position(patient, params.salt) for patient in groups}
     smallest: dict[str, float] = {}
     for patient, group in groups.items():
-        smallest[group] = min(smallest.get(group, 1.0), position[patient])
-    own = table["patient"].map(groups).map(smallest)
+        smallest[group] = min(smallest.get(group, 1.0), _position(patient, params.salt))
+    own = table["patient"].map(groups)
+    drawn = own.map(smallest).map(lambda at: _side(at, params))
     official = _official(table)
-    side = own.map(lambda at: _side(at, params)).where(official == "", official)
-    # an official training row may validate, and never tests
-    side = side.mask((official == "train") & ~_has_validation(table), own.map(lambda at: _train_side(at, params)))
+    side = drawn.where(official == "", official)
+    trains = official == "train"
+    side = side.mask(trains & (drawn == "test"), _LEFT_OUT)
+    side = side.mask(trains & (drawn == "validation") & ~_has_validation(table), "validation")
     paired = table["patient"].isin(set(near_duplicates["patient_a"]) | set(near_duplicates["patient_b"]))
-    return _settle(side, table["patient"].map(groups), official, paired).rename("split")
+    return _settle(side, own, official, paired).rename("split")
 
 
 def check(table: pd.DataFrame, sides: "pd.Series[str]", near_duplicates: pd.DataFrame) -> None:
@@ -74,6 +83,7 @@ def split_all(root: Path, params: SplitParams, ingest: IngestParams) -> Path:
     table = graded.assign(split=sides)
     target = root / FILE
     target.parent.mkdir(parents=True, exist_ok=True)
+    log.info("split: %s", _said(sides))
     table.loc[table["split"] != _LEFT_OUT, COLUMNS].to_csv(target, index=False, lineterminator="\n")
     return target
 
@@ -87,6 +97,15 @@ def linked(table: pd.DataFrame, duplicates: pd.DataFrame, ingest: IngestParams) 
     return pd.concat([near, twins[near.columns]], ignore_index=True) if len(twins) else near
 
 
+def _said(sides: "pd.Series[str]") -> str:
+    """How many photographs stand on each side and how many are left out, in one line."""
+    counts = sides.value_counts()
+    placed = ", ".join(f"{counts.get(side, 0)} {side}" for side in SIDES)
+    out = counts.get(_LEFT_OUT, 0)
+    why = " (official training rows whose hash says test, and near-duplicates of another side)"
+    return f"{placed}, {out} left out{why if out else ''}"
+
+
 def _position(patient: str, salt: str) -> float:
     """In [0, 1), evenly spread, from nothing but salt and patient."""
     digest = hashlib.sha256(f"{salt}\n{patient}".encode()).digest()
@@ -97,10 +116,6 @@ def _side(at: float, params: SplitParams) -> str:
     if at < params.test:
         return "test"
     return "validation" if at < params.test + params.validation else "train"
-
-
-def _train_side(at: float, params: SplitParams) -> str:
-    return "validation" if at < params.validation else "train"
 
 
 def _official(table: pd.DataFrame) -> "pd.Series[str]":
@@ -118,16 +133,14 @@ def _settle(
     official: "pd.Series[str]",
     paired: "pd.Series[bool]",
 ) -> "pd.Series[str]":
-    """Groups of several patients with an official member: everybody free follows it, official twins elsewhere go."""
+    """Groups of several patients stand where the first of test, validation, train has one of them.
+
+    The free ones go there, official ones of another side are left out.
+    """
     side = side.copy()
     for _, rows in side[paired].groupby(group[paired]):
-        named = official[rows.index]
-        if not (named != "").any():
-            continue
-        stronger = next(s for s in ("test", "validation", "train") if (named.eq(s) & rows.eq(s)).any() or s == "train")
-        if stronger == "train":
-            stronger = rows[named == "train"].iloc[0]
-        side[rows.index] = rows.where(rows == stronger, _LEFT_OUT).where(named != "", stronger)
+        strongest = next((name for name in SIDES[::-1] if (rows == name).any()), _LEFT_OUT)
+        side[rows.index] = rows.where(rows == strongest, _LEFT_OUT).where(official[rows.index] != "", strongest)
     return side
 
 

@@ -1,5 +1,9 @@
 """The split: by patient, the same for ever, official sides kept, nobody and nothing on two sides."""
 
+import logging
+from pathlib import Path
+
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -8,7 +12,7 @@ from hypothesis import strategies as st
 from clarity.data import manifest, split
 from clarity.data.manifest import COLUMNS
 from clarity.errors import LeakError
-from clarity.params import SplitParams
+from clarity.params import Params, SplitParams
 
 PARAMS = SplitParams(validation=0.2, test=0.2, salt="clarity")
 NOBODY = pd.DataFrame({"patient_a": [], "patient_b": []}, dtype=str)
@@ -83,7 +87,9 @@ def test_official_sides_are_kept_where_there_is_an_official_test() -> None:
         *[("s", f"t{n}", "train") for n in range(50)],
     ]
     frame = table(*rows)
-    assert (split.assign(frame, PARAMS, NOBODY) == frame["split"]).all()
+    sides = split.assign(frame, PARAMS, NOBODY)
+    assert (sides == frame["split"]).where(sides != "", frame["split"] == "train").all()
+    assert (sides == "").sum() < 0.3 * 100  # who would have tested before the official test was there
 
 
 def test_an_official_train_without_validation_gives_some_of_itself_and_never_tests() -> None:
@@ -91,8 +97,70 @@ def test_an_official_train_without_validation_gives_some_of_itself_and_never_tes
     sides = split.assign(frame, PARAMS, NOBODY)
     assert (sides[frame["split"] == "test"] == "test").all()
     own = sides[frame["split"] == "train"]
-    assert set(own) == {"train", "validation"}
+    assert set(own) == {"train", "validation", ""}
     assert (own == "validation").mean() == pytest.approx(0.2, abs=0.07)
+
+
+def test_when_the_official_test_comes_who_tested_is_left_out_and_nobody_else_moves() -> None:
+    rows = [("eyepacs", f"t{n}", "train") for n in range(1000)]
+    small, large = table(*rows), table(*rows, *many(200, "eyepacs", "test"))
+    before, after = (split.assign(frame, PARAMS, NOBODY) for frame in (small, large))
+    assert set(before) == {"train", "validation", "test"}
+    assert (after[: len(before)] == before.replace("test", "")).all()
+    assert set(after[len(before) :]) == {"test"}
+    split.check(large, after, NOBODY)
+
+
+some_sides = st.lists(st.sampled_from(["", "train", "validation", "test"]), min_size=21, max_size=21)
+some_links = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), max_size=15)
+
+
+@settings(max_examples=60)
+@given(some_sides, some_sides, st.integers(1, 20), some_links)
+def test_who_tested_never_trains_whatever_joins(
+    one: list[str], other: list[str], first: int, links: list[tuple[int, int]]
+) -> None:
+    """The ``first`` patients of two sources are there before the rest, which may bring the official sides."""
+    everybody = [(s, str(n), side) for n in range(21) for s, side in (("s", one[n]), ("t", other[n]))]
+    names = [f"{source}:{patient}" for source, patient, _ in everybody]
+    large, small = table(*everybody), table(*everybody[: 2 * first])
+    joined = [(names[a], names[40 - b]) for a, b in links if names[a] != names[40 - b]]
+    known = [pair for pair in joined if {*pair} <= {*names[: 2 * first]}]
+    before = split.assign(small, PARAMS, pairs(small, *known) if known else NOBODY)
+    after = split.assign(large, PARAMS, pairs(large, *joined) if joined else NOBODY)
+    assert "train" not in set(after[: len(before)][before == "test"])
+
+
+def test_an_official_training_row_that_is_left_out_leaves_its_twin_in_the_test() -> None:
+    """Both tested while the official test was not here; the one that is nobody's training row still does."""
+    alone = table(*many(30, "s", "train"), *many(30, "free"))
+    linked = pairs(alone, *[(f"s:{n}", f"free:{n}") for n in range(30)])
+    before = split.assign(alone, PARAMS, linked)
+    after = split.assign(table(*many(30, "s", "train"), *many(30, "free"), ("s", "x", "test")), PARAMS, linked)
+    free = alone["source"] == "free"
+    assert (after[: len(before)][free] == before[free]).all()
+    assert set(after[: len(before)][~free & (before == "test")]) == {""}
+
+
+def test_the_stage_says_how_many_stand_where_and_how_many_are_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, params: Params
+) -> None:
+    frame = table(*many(20, side="test"), *[("s", f"t{n}", "train") for n in range(50)])
+    random = np.random.default_rng(0)
+    frame["phash"] = [random.bytes(8).hex() for _ in range(len(frame))]
+    frame["detail"] = [random.bytes(32).hex() for _ in range(len(frame))]
+    (tmp_path / "data").mkdir()
+    for name, rows in (
+        ("manifest", frame),
+        ("duplicates", manifest.empty()),
+        ("quarantine", manifest.empty(reason=True)),
+    ):
+        manifest.write(rows, tmp_path / "data" / f"{name}.csv")
+    with caplog.at_level(logging.INFO, "clarity"):
+        written = pd.read_csv(split.split_all(tmp_path, PARAMS, params.ingest))
+    out = len(frame) - len(written)
+    assert out > 0
+    assert f"40 test, {out} left out (official training rows whose hash says test, " in caplog.text
 
 
 def test_an_official_train_whose_test_is_not_here_is_divided_like_any_other() -> None:
