@@ -43,13 +43,18 @@ def likeness(image: Image) -> Likeness:
 
 
 def near_pairs(manifest: pd.DataFrame, params: IngestParams) -> pd.DataFrame:
-    """Pairs of photographs of different patients that are nearly the same, in the manifest's order: PAIR_COLUMNS."""
+    """Pairs of photographs of different patients that are nearly the same, in the manifest's order: PAIR_COLUMNS.
+
+    Of photographs whose hashes are equal the first stands for all: it is paired with each of them and with those that
+    are nearly as they are. Whoever belongs together is still linked; thousands of black frames are not millions of
+    pairs.
+    """
     pairs = _pairs(manifest, params.near_duplicate_bits, params.near_duplicate_detail_bits)
     return pairs[pairs["patient_a"] != pairs["patient_b"]].reset_index(drop=True)
 
 
 def same_photograph(table: pd.DataFrame, params: IngestParams) -> pd.DataFrame:
-    """Pairs of rows, whoever's, that are one photograph encoded twice: PAIR_COLUMNS.
+    """Pairs of rows, whoever's, that are one photograph encoded twice, listed as in ``near_pairs``: PAIR_COLUMNS.
 
     Pictures below 128 pixels have too little in them to tell and are left alone.
     """
@@ -59,7 +64,7 @@ def same_photograph(table: pd.DataFrame, params: IngestParams) -> pd.DataFrame:
 
 def _pairs(table: pd.DataFrame, limit: int, detail_limit: int) -> pd.DataFrame:
     coarse, fine = _words(table["phash"], 16), _words(table["detail"], 64)
-    left, right = _close(fine, detail_limit)
+    left, right = _linking(np.hstack([coarse, fine]), fine, detail_limit)
     bits, detail_bits = _distance(coarse, left, right), _distance(fine, left, right)
     kept = bits <= limit
     a, b = table.iloc[left[kept]], table.iloc[right[kept]]
@@ -89,6 +94,22 @@ def _words(digits: pd.Series, length: int) -> NDArray[np.uint64]:
     """(n, length / 16) words of 64 bits."""
     raw = bytes.fromhex("".join(digits.str.zfill(length)))
     return np.frombuffer(raw, dtype=">u8").astype(np.uint64).reshape(-1, length // 16)
+
+
+def _linking(
+    equal: NDArray[np.uint64], words: NDArray[np.uint64], limit: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Indices i < j, sorted, of pairs of ``words`` at most ``limit`` bits apart that link whomever all such pairs link.
+
+    Of rows that are the same in ``equal``, which decides about ``words`` too, the first is paired for all.
+    """
+    _, first, kind = np.unique(equal, axis=0, return_index=True, return_inverse=True)
+    ones = np.sort(first)
+    others = np.setdiff1d(np.arange(len(equal)), ones)
+    left, right = _close(words[ones], limit)
+    left, right = np.append(ones[left], first[kind[others]]), np.append(ones[right], others)
+    order = np.lexsort((right, left))
+    return left[order], right[order]
 
 
 def _close(words: NDArray[np.uint64], limit: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
