@@ -15,6 +15,7 @@ from clarity.data.manifest import COLUMNS, REASON, empty, spelled
 from clarity.params import IngestParams
 
 TWO_GRADES = "two grades for one photograph: "
+_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ def _reasons(sightings: pd.DataFrame, picture: pd.Series, torn: pd.Series, *, ha
     """Why each row is kept out, "" where it is not. A file that is no longer at hand cannot come back by itself."""
     grade = spelled(sightings["grade"])
     said = sightings["source"] + " " + sightings["name"] + " says " + grade
-    listed = {name: TWO_GRADES + "; ".join(sorted(set(group))) for name, group in said[torn].groupby(picture[torn])}
+    listed = {name: TWO_GRADES + _named(group, grade) for name, group in said[torn].groupby(picture[torn])}
     settled = TWO_GRADES + "settled since; ingest its source again to have it back"
     return pd.Series(
         [
@@ -103,6 +104,14 @@ def _reasons(sightings: pd.DataFrame, picture: pd.Series, torn: pd.Series, *, ha
         index=sightings.index,
         dtype=str,
     )
+
+
+def _named(said: pd.Series, grade: pd.Series) -> str:
+    """Some of each grade and how many more: thousands of black frames would else fill each of their rows."""
+    every = said.drop_duplicates().sort_values()
+    shown = every.groupby(grade[every.index], dropna=False).head(_SHOWN)
+    more = [f"and {len(every) - len(shown)} more"] if len(shown) < len(every) else []
+    return "; ".join([*shown, *more])
 
 
 def _out(sightings: pd.DataFrame, reasons: pd.Series) -> pd.DataFrame:

@@ -61,6 +61,22 @@ def test_two_grades_for_one_photograph_quarantine_every_row_and_name_the_others(
     assert set(data.quarantine[REASON]) == {"two grades for one photograph: s one says 1; s two says 3"}
 
 
+def test_thousands_of_rows_for_one_photograph_name_some_of_each_grade_and_say_how_many_more() -> None:
+    data = merge(nothing(), table(*(row("aa", f"n{n:03d}", 1 + n // 290) for n in range(300))), INGEST)
+    (reason,) = set(data.quarantine[REASON])
+    first, second = (f"s n{n:03d} says {1 + n // 290}" for n in (0, 290))
+    assert reason.startswith(f"two grades for one photograph: {first}; ")
+    assert f"; {second}; " in reason
+    assert reason.endswith("; and 290 more")
+    assert len(data.quarantine) == 300
+
+
+def test_an_ungraded_row_of_a_photograph_with_two_grades_is_named_too() -> None:
+    said = table(row("aa", "one", None), row("aa", "two", 1), row("aa", "three", 3))
+    (reason,) = set(merge(nothing(), said, INGEST).quarantine[REASON])
+    assert reason == "two grades for one photograph: s one says none; s three says 3; s two says 1"
+
+
 def test_a_new_row_against_an_old_one_takes_both_out() -> None:
     first = merge(nothing(), table(row("aa", "one", 1)), INGEST)
     second = merge(first, table(row("aa", "two", 3, source="t")), INGEST)
