@@ -73,7 +73,7 @@ def train(workspace: str | None = None) -> dict[str, Any]:
         replacement.recover(place)  # an ingest that was cut off: nobody trains on what was never a version
         versions.refuse_another(place, Objects(settings))  # the run would be recorded as trained on the named one
         stages = {stage: _stage(place, stage) for stage in place.stages()}
-        run_id = _run_id(place.path)
+        run_id = _read(place.path / "artifacts" / "run.json", "train", "run_id")["run_id"]
         ref = _step(register, "register")(str(place.path), run_id, params.model.name)
         judged = _step(judge, "gate")(str(place.path), ref, params.gate)
         _step(settle, "promote")(ref, judged, f"flow train/{flow_run.name or 'by hand'}")
@@ -88,10 +88,13 @@ def train(workspace: str | None = None) -> dict[str, Any]:
 
 
 def register(workspace: str, run_id: str, name: str) -> ModelRef:
-    """The workspace's bundle as a model version; the same one when nothing has changed."""
+    """The workspace's bundle as a model version, with its evaluation's tags; the same one when nothing has changed."""
+    artifacts = Path(workspace) / "artifacts"
+    tags = _read(artifacts / "evaluation" / "tags.json", "evaluate")
     with opened(Settings.load()) as (registry, engine):
         promotion.reconcile(registry, engine, name)  # after a promotion that died between ledger and alias
-        ref = registry.register(Path(workspace) / "artifacts" / "bundle", run_id, name)
+        ref = registry.register(artifacts / "bundle", run_id, name)
+        registry.tag(ref, tags)
         return ref if ref.alias else registry.challenge(ref)
 
 
@@ -213,9 +216,11 @@ def _sentence(ref: ModelRef, judged: Judgement) -> str:
     }[judged.decision]
 
 
-def _run_id(workspace: Path) -> str:
-    path = workspace / "artifacts" / "run.json"
+def _read(path: Path, stage: str, *needed: str) -> dict[str, str]:
     try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["run_id"])
-    except (OSError, ValueError, KeyError):
-        raise WorkspaceError(f"{path}: missing or malformed, the stage train writes it") from None
+        said = {str(name): str(value) for name, value in json.loads(path.read_text(encoding="utf-8")).items()}
+    except (OSError, ValueError, AttributeError):
+        said = {}
+    if not said or not said.keys() >= set(needed):
+        raise WorkspaceError(f"{path}: missing or malformed, the stage {stage} writes it")
+    return said

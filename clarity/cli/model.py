@@ -110,7 +110,7 @@ def show(
     typer.echo(f"{ref.name} version {ref.version}{f', {ref.alias}' if ref.alias else ''}")
     for key, value in sorted(tags.items()):
         if key != "clarity.gate_reasons":
-            typer.echo(f"  {key.removeprefix('clarity.'):14} {value}")
+            typer.echo(f"  {key.removeprefix('clarity.'):28} {value}")
     for entry in rows:
         _say(f"{entry.at:%Y-%m-%d %H:%M} UTC  {entry.action} by {entry.actor}", entry.reasons)
 

@@ -98,10 +98,14 @@ class Registry:
 
     def tag(self, ref: ModelRef, tags: Mapping[str, str]) -> None:
         """Write tags on the version and on the run that made it, for example the gate's verdict."""
+        from mlflow.entities import RunTag
+
         with self._named(f"tagging {ref.uri}"):
-            for key, value in tags.items():
-                self.client.set_model_version_tag(ref.name, ref.version, key, value)
-                self.client.set_tag(ref.run_id, key, value[:5000])
+            known = self.tags(ref)
+            for key, value in tags.items():  # each of them is a request
+                if known.get(key) != value:
+                    self.client.set_model_version_tag(ref.name, ref.version, key, value)
+            self.client.log_batch(ref.run_id, tags=[RunTag(key, value[:5000]) for key, value in tags.items()])
 
     def promote(self, ref: ModelRef, *, previous: str | None = None) -> ModelRef:
         """Point ``champion`` at the version, and ``previous`` at the version to which a rollback would return.

@@ -27,10 +27,12 @@ from clarity.training.judging import Evaluation, judge
 from clarity.training.metrics import Operating
 from clarity.training.paths import Paths
 from clarity.training.scoring import score_bundle
-from clarity.training.tracking import Tracking
+from clarity.training.tracking import Tracking, evaluation
 
 __all__ = ["Evaluation", "Origin", "evaluate", "score_bundle"]
 JUDGED = ("validation", "test")
+TAGS = "tags.json"
+"""In artifacts/evaluation/: what a model version of this evaluation is tagged with, once it is registered."""
 _BATCH = 16
 
 
@@ -61,9 +63,12 @@ def evaluate(params: Params, paths: Paths, tracking: Tracking, origin: Origin) -
     frame.to_csv(paths.evaluation / "predictions.csv", index=False, float_format="%.6f")
     text = json.dumps(result.summary() | {"phantoms": about.is_phantoms(prepared)}, indent=2, allow_nan=False)
     (paths.evaluation / "metrics.json").write_text(text + "\n", encoding="utf-8")
+    tags = evaluation(params, origin)
+    (paths.evaluation / TAGS).write_text(json.dumps(tags, indent=2) + "\n", encoding="utf-8")
     target, drawings = paths.evaluation / "report.html", about.is_phantoms(prepared)
     report.write(target, paths.evaluation, result, final, parity, phantoms=drawings)
     _record(tracking, paths, result, parity)
+    tracking.tags(tags)
     return result
 
 

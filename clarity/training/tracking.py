@@ -6,13 +6,16 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from clarity.errors import ClarityError, StorageError
 from clarity.inference import environment
 from clarity.params import Params
 from clarity.registry import tracking as mlflow_access
 from clarity.training.identity import Origin
+
+if TYPE_CHECKING:
+    from pydantic.main import IncEx
 
 log = logging.getLogger(__name__)
 EXPERIMENT = "clarity"
@@ -131,9 +134,12 @@ def closing(run: Tracking) -> Iterator[None]:
 
 
 def describe(run: Tracking, params: Params, origin: Origin, key: str) -> None:
-    """Everything that a result depends on, before the first step: parameters, versions, the environment's lock."""
-    sections = params.model_dump(include={"imaging", "quality", "split", "model", "train", "evaluate"})
-    run.params({f"{section}.{name}": value for section, values in sections.items() for name, value in values.items()})
+    """Everything that the training depends on, before its first step: parameters, versions, the environment's lock.
+
+    Parameters of MLflow are written once, and one training may be evaluated with several others: see ``evaluation``.
+    """
+    run.params(_flat(params, {"imaging": True, "quality": True, "split": True, "model": True, "train": True,
+                              "evaluate": {"decision"}}))  # fmt: skip
     versions = {f"version.{name}": version for name, version in environment.versions().items()}
     whence = {"clarity.data_version": origin.data_version, "clarity.git_commit": origin.git_commit}
     run.tags({**whence, "clarity.training_key": key, **versions})
@@ -141,6 +147,18 @@ def describe(run: Tracking, params: Params, origin: Origin, key: str) -> None:
         lock = Path(scratch) / environment.NAME
         lock.write_text(environment.lock(), encoding="utf-8")
         run.artifact(lock)
+
+
+def evaluation(params: Params, origin: Origin) -> dict[str, str]:
+    """What an evaluation depends on beside its training, as tags: of the run the last one's, of a version its own."""
+    said = {name: str(value) for name, value in _flat(params, {"evaluate": True, "quality": True}).items()}
+    return said | {"clarity.evaluate_commit": origin.git_commit}
+
+
+def _flat(params: Params, which: "IncEx") -> dict[str, object]:
+    """Values by their names of conf/pipeline.yaml, for example ``train.learning_rate``."""
+    sections = params.model_dump(include=which)
+    return {f"{section}.{name}": value for section, values in sections.items() for name, value in values.items()}
 
 
 def _experiment(client: Any) -> str:

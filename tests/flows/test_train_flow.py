@@ -6,7 +6,9 @@ is, and a run takes seconds. One test runs the flow over the real stages and a r
 
 import json
 import shutil
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ from uuid import UUID
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import typer
 from prefect.client.orchestration import get_client
@@ -39,6 +42,7 @@ from clarity.storage import database
 from clarity.storage.objects import Objects
 from flows.train import train
 from tests import tiny
+from tests.conftest import PROJECT
 from tests.integration.registering import new_name, new_run
 from tests.integration.test_ingest import TWELVE, ingest_and_die, source, state
 
@@ -56,16 +60,20 @@ stages:
     outs: [first.txt]
 """
 STAGE = """
-import pathlib, shutil, sys
+import pathlib, shutil, sys, time
 print("hello from", sys.argv[1], flush=True)
 if pathlib.Path("input/fail").exists():
     sys.exit("no luck today")
+if pathlib.Path("input/last").exists():
+    pathlib.Path("waits").touch()
+    time.sleep(120)
 if sys.argv[1] == "first":
     pathlib.Path("first.txt").write_text("first")
 else:
     pathlib.Path("artifacts/evaluation").mkdir(parents=True)
     shutil.copytree("input/bundle", "artifacts/bundle")
     shutil.copy("input/predictions.csv", "artifacts/evaluation/predictions.csv")
+    shutil.copy("input/tags.json", "artifacts/evaluation/tags.json")
     shutil.copy("input/run.json", "artifacts/run.json")
 """
 COUNT = 120
@@ -86,6 +94,7 @@ class Bench:
         shutil.rmtree(given / "bundle", ignore_errors=True)
         shutil.copytree(bundle, given / "bundle")
         predictions(noise).to_csv(given / "predictions.csv", index=False)
+        (given / "tags.json").write_text(json.dumps({"evaluate.target_sensitivity": str(noise)}))
         if run:
             (given / "run.json").write_text(json.dumps({"run_id": new_run(self.registry)}))
 
@@ -223,6 +232,20 @@ def test_tags_that_a_dead_run_did_not_write_are_written_by_the_next_as_the_ledge
     assert bench.rows() == [("1", decision)]
 
 
+def test_each_version_of_a_run_says_what_it_was_evaluated_with_and_the_run_what_the_last_one_was(
+    bench: Bench, bundles: list[Path]
+) -> None:
+    bench.gate(min_qwk=1.1)
+    train(str(bench.path))
+    bench.challenger(bundles[1], 0.4, run=False)
+    facts = train(str(bench.path))
+    key = "evaluate.target_sensitivity"
+    versions = [bench.registry.get(bench.name, number) for number in ("1", "2")]
+    assert [ref.run_id for ref in versions] == [facts["run_id"]] * 2
+    assert [bench.registry.tags(ref)[key] for ref in versions] == ["0.3", "0.4"]
+    assert bench.registry.client.get_run(facts["run_id"]).data.tags[key] == "0.4"
+
+
 def test_a_better_challenger_replaces_the_champion_and_once_a_person_rolled_it_back_is_not_promoted_by_itself(
     bench: Bench, bundles: list[Path]
 ) -> None:
@@ -304,6 +327,19 @@ def test_a_stage_that_fails_is_a_failed_run_that_says_why_and_promotes_nothing(b
     assert bench.rows() == []
     assert list(bench.registry.list(bench.name)) == []
     (bench.path / "input/fail").unlink()
+    assert train(str(bench.path))["decision"] == "promoted"
+
+
+def test_a_training_that_is_told_to_end_leaves_no_process_and_the_next_goes_on(bench: Bench) -> None:
+    (bench.path / "input/last").touch()
+    command = [sys.executable, "-m", "clarity", "train", "--workspace", str(bench.path)]
+    child = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while child.poll() is None and not (bench.path / "waits").exists():
+        time.sleep(0.1)
+    child.terminate()
+    assert child.wait(60) != 0
+    assert [found.pid for found in psutil.process_iter(["cwd"]) if found.info["cwd"] == str(bench.path)] == []
+    (bench.path / "input/last").unlink()
     assert train(str(bench.path))["decision"] == "promoted"
 
 

@@ -3,6 +3,7 @@
 import html
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,10 @@ class Recorded(Untracked):
     def __init__(self) -> None:
         self.values: dict[str, float] = {}
         self.stored: list[str] = []
+        self.said: dict[str, str] = {}
+
+    def tags(self, values: Mapping[str, str]) -> None:
+        self.said |= values
 
     def metrics(self, values: dict[str, float], step: int = 0) -> None:
         self.values |= values
@@ -225,6 +230,14 @@ def test_pictures_figures_and_tables_go_into_the_record(evaluated: Evaluated) ->
     assert {"metrics.json", "predictions.csv", "report.html", "errors.png", "confusion.png", "roc.png"} <= stored
     assert {"curves.png", "reliability.png"} <= stored
     assert evaluated.record.values["test/qwk"] == evaluated.result.test.intervals["qwk"].value
+
+
+def test_what_the_evaluation_depends_on_is_tagged_and_kept_for_the_version(evaluated: Evaluated) -> None:
+    tags = evaluated.record.said
+    assert tags["evaluate.target_sensitivity"] == str(evaluated.params.evaluate.target_sensitivity)
+    assert tags["quality.min_score"] == str(evaluated.params.quality.min_score)
+    assert tags["clarity.evaluate_commit"] == ORIGIN.git_commit
+    assert json.loads((evaluated.paths.evaluation / "tags.json").read_text()) == tags
 
 
 def test_a_bundle_scored_again_gives_the_same_predictions(evaluated: Evaluated) -> None:

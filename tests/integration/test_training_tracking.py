@@ -9,7 +9,7 @@ from clarity.errors import StorageError
 from clarity.params import Params
 from clarity.settings import Settings
 from clarity.training.identity import Origin
-from clarity.training.tracking import MlflowRun, closing, describe
+from clarity.training.tracking import MlflowRun, closing, describe, evaluation
 
 pytestmark = pytest.mark.stack
 
@@ -65,6 +65,22 @@ def test_a_killed_training_keeps_its_run_and_says_its_parameters_again(
     assert seen(second).info.status == "RUNNING"
     note.write_text("0" * 32)
     assert MlflowRun.of(uri, note, "x").run_id not in (first.run_id, "0" * 32)
+
+
+def test_parameters_are_the_trainings_and_another_evaluation_of_it_is_no_contradiction(
+    uri: str, params: Params
+) -> None:
+    run = MlflowRun.start(uri, "x")
+    other = params.model_copy(update={"evaluate": params.evaluate.model_copy(update={"target_sensitivity": 0.55})})
+    for one, commit in ((params, "first"), (other, "second")):
+        describe(run, one, Origin("abc", "first"), "key")
+        run.tags(evaluation(one, Origin("abc", commit)))
+    found = seen(run).data
+    assert found.params["evaluate.decision"] == params.evaluate.decision
+    assert "evaluate.target_sensitivity" not in found.params
+    assert found.tags["evaluate.target_sensitivity"] == "0.55"
+    assert found.tags["quality.min_score"] == str(params.quality.min_score)
+    assert (found.tags["clarity.git_commit"], found.tags["clarity.evaluate_commit"]) == ("first", "second")
 
 
 def test_a_server_that_is_away_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
