@@ -18,7 +18,7 @@ import typer
 from typer.testing import CliRunner
 
 from clarity.cli import data as command
-from clarity.data import ingest, manifest, pool, prepared, replacement, split, versions
+from clarity.data import dataset, ingest, manifest, pool, prepared, replacement, split, versions
 from clarity.data.workspace import Workspace
 from clarity.errors import SourceError, StorageUnavailable, TooManyBad, WorkspaceError
 from clarity.params import Params
