@@ -162,9 +162,9 @@ def _need(registry: "Registry", name: str) -> None:
 
 
 def _nothing(registry: "Registry", name: str) -> str:
-    others = [f"--name {other}" for other in registry.names() if other != name]
-    there_are = f"there are {', '.join(others)}" if others else "`clarity train` makes one"
-    return f"model {name}: no version yet; {there_are}"
+    others = [other for other in registry.names() if other != name]
+    there_are = f"; --name takes one of {', '.join(others)}" if others else ""
+    return f"model {name}: no version yet, `clarity train` makes one{there_are}"
 
 
 def _actor(who: str) -> str:
