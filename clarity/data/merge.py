@@ -3,6 +3,9 @@
 Every row that was ever seen is in exactly one of three tables: manifest (the capture), duplicates (the same bytes under
 another name) and quarantine (cannot be used, with the reason). Rows of one (source, name, sha256) replace each other,
 so a corrected table corrects the data set, and one that can no longer be believed takes the photograph out.
+
+Photographs that were here before their source's official test side have been divided by a hash: they lose what the
+source calls them ("train"), for good, so that nobody who tested a model trains the next.
 """
 
 from dataclasses import dataclass
@@ -40,8 +43,10 @@ def merge(old: DataSet, seen: pd.DataFrame, params: IngestParams) -> DataSet:
     bytes or encoded again, leaves the manifest, every one of its rows going to quarantine with the others named.
     """
     conflicts = old.quarantine[REASON].str.startswith(TWO_GRADES)
+    divided = divided_before(old, seen)
     earlier = pd.concat([old.manifest, old.duplicates, old.quarantine.loc[conflicts, list(COLUMNS)]])
     sightings = _latest(pd.concat([earlier[~_key(earlier).isin(_key(seen[seen[REASON] != ""]))], _good(seen)]))
+    sightings["split"] = sightings["split"].mask(_key(sightings).isin(divided), "")
     sightings = sightings.assign(_new=~_key(sightings).isin(_key(old.manifest)))
     sightings = sightings.sort_values(["sha256", "_new", "source", "name"], ignore_index=True)
     picture = _pictures(sightings, params)
@@ -55,6 +60,15 @@ def merge(old: DataSet, seen: pd.DataFrame, params: IngestParams) -> DataSet:
         duplicates=whole.loc[again, columns].reset_index(drop=True),
         quarantine=pd.concat([_out(sightings, reasons), _bad(old.quarantine[~conflicts], seen)], ignore_index=True),
     )
+
+
+def divided_before(old: DataSet, seen: pd.DataFrame) -> "pd.Series[str]":
+    """Keys of the rows that are divided by the hash although their source has an official test side, now or after."""
+    here = pd.concat([old.manifest, old.duplicates])
+    had = set(here.loc[here["split"] == "test", "source"])
+    brought = set(seen.loc[(seen[REASON] == "") & (seen["split"] == "test"), "source"])
+    late = here["source"].isin(brought - had)
+    return _key(here[late | (here["source"].isin(had) & (here["split"] == ""))])
 
 
 def _good(seen: pd.DataFrame) -> pd.DataFrame:

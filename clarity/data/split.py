@@ -1,13 +1,9 @@
 """Who trains, who validates, who tests: by patient, the same for ever, whoever else joins.
 
-A patient's side is a hash of salt and patient id against two thresholds, so more patients move nobody. Patients who
+A patient's side is a hash of salt and patient id against two thresholds, so adding data moves nobody. Patients who
 share a photograph, or nearly the same one, are one group and go together; the group's side is that of its smallest
-hash, so a new link moves patients towards the test side and never away from it.
-
-A source's official sides are kept once it brings a test side of its own; until then its "train" is divided as all else
-is. So that nobody who tested before trains after, an official training row whose hash says test is left out then, and
-because nothing here remembers what was there first, it is left out always. One whose hash says validation validates,
-unless the source has a validation side of its own.
+hash. A source's official sides are kept where it brings a test side of its own; otherwise its "train" is divided here,
+and stays as it was divided when the test side comes later (``merge``): who tested a model never trains the next.
 """
 
 import hashlib
@@ -36,24 +32,23 @@ _SHOWN = 5
 def assign(table: pd.DataFrame, params: SplitParams, near_duplicates: pd.DataFrame) -> "pd.Series[str]":
     """A side for each row of the manifest, "" for a row that is left out, index and order as in ``table``.
 
-    ``near_duplicates``: columns patient_a, patient_b at least; pairs of patients who may not be parted. Left out are an
-    official training row whose hash says test, and an official row whose near-duplicate stands where it counts more
-    (test, then validation).
+    ``near_duplicates``: columns patient_a, patient_b at least; pairs of patients who may not be parted. Left out is a
+    near-duplicate that a source's official sides put on both sides: it stays where it counts most (test, then
+    validation) and its twin is used nowhere.
     """
     pairs = zip(near_duplicates["patient_a"], near_duplicates["patient_b"], strict=True)
     groups = join(table["patient"].unique(), pairs)
+    position = {patient: _position(patient, params.salt) for patient in groups}
     smallest: dict[str, float] = {}
     for patient, group in groups.items():
-        smallest[group] = min(smallest.get(group, 1.0), _position(patient, params.salt))
-    own = table["patient"].map(groups)
-    drawn = own.map(smallest).map(lambda at: _side(at, params))
+        smallest[group] = min(smallest.get(group, 1.0), position[patient])
+    own = table["patient"].map(groups).map(smallest)
     official = _official(table)
-    side = drawn.where(official == "", official)
-    trains = official == "train"
-    side = side.mask(trains & (drawn == "test"), _LEFT_OUT)
-    side = side.mask(trains & (drawn == "validation") & ~_has_validation(table), "validation")
+    side = own.map(lambda at: _side(at, params)).where(official == "", official)
+    # an official training row may validate, and never tests
+    side = side.mask((official == "train") & ~_has_validation(table), own.map(lambda at: _train_side(at, params)))
     paired = table["patient"].isin(set(near_duplicates["patient_a"]) | set(near_duplicates["patient_b"]))
-    return _settle(side, own, official, paired).rename("split")
+    return _settle(side, table["patient"].map(groups), official, paired).rename("split")
 
 
 def check(table: pd.DataFrame, sides: "pd.Series[str]", near_duplicates: pd.DataFrame) -> None:
@@ -101,9 +96,7 @@ def _said(sides: "pd.Series[str]") -> str:
     """How many photographs stand on each side and how many are left out, in one line."""
     counts = sides.value_counts()
     placed = ", ".join(f"{counts.get(side, 0)} {side}" for side in SIDES)
-    out = counts.get(_LEFT_OUT, 0)
-    why = " (official training rows whose hash says test, and near-duplicates of another side)"
-    return f"{placed}, {out} left out{why if out else ''}"
+    return f"{placed}, {counts.get(_LEFT_OUT, 0)} left out as near-duplicates of another official side"
 
 
 def _position(patient: str, salt: str) -> float:
@@ -116,6 +109,10 @@ def _side(at: float, params: SplitParams) -> str:
     if at < params.test:
         return "test"
     return "validation" if at < params.test + params.validation else "train"
+
+
+def _train_side(at: float, params: SplitParams) -> str:
+    return "validation" if at < params.validation else "train"
 
 
 def _official(table: pd.DataFrame) -> "pd.Series[str]":
@@ -133,14 +130,16 @@ def _settle(
     official: "pd.Series[str]",
     paired: "pd.Series[bool]",
 ) -> "pd.Series[str]":
-    """Groups of several patients stand where the first of test, validation, train has one of them.
-
-    The free ones go there, official ones of another side are left out.
-    """
+    """Groups of several patients with an official member: everybody free follows it, official twins elsewhere go."""
     side = side.copy()
     for _, rows in side[paired].groupby(group[paired]):
-        strongest = next((name for name in SIDES[::-1] if (rows == name).any()), _LEFT_OUT)
-        side[rows.index] = rows.where(rows == strongest, _LEFT_OUT).where(official[rows.index] != "", strongest)
+        named = official[rows.index]
+        if not (named != "").any():
+            continue
+        stronger = next(s for s in ("test", "validation", "train") if (named.eq(s) & rows.eq(s)).any() or s == "train")
+        if stronger == "train":
+            stronger = rows[named == "train"].iloc[0]
+        side[rows.index] = rows.where(rows == stronger, _LEFT_OUT).where(named != "", stronger)
     return side
 
 
@@ -152,16 +151,18 @@ def _check_patients(used: pd.DataFrame) -> None:
 
 
 def _check_pairs(used: pd.DataFrame, pairs: pd.DataFrame) -> None:
-    """By group, not by pair: what two photographs are both like may itself be on no side."""
+    side = used.set_index("sha256")["split"]
     if not {"sha256_a", "sha256_b"} <= set(pairs.columns):
         return
-    groups = join([], zip(pairs["sha256_a"], pairs["sha256_b"], strict=True))
-    group = used["sha256"].map(groups)
-    torn = used[used.groupby(group)["split"].transform("nunique") > 1]
+    one, other = pairs["sha256_a"].map(side), pairs["sha256_b"].map(side)
+    torn = pairs[one.notna() & other.notna() & (one != other)]
     if len(torn):
-        firsts = torn.assign(group=group).drop_duplicates(["group", "split"]).groupby("group", sort=False)
-        named = [" and ".join(f"{row.name_} ({row.split})" for row in _rows(rows)) for _, rows in firsts]
-        raise LeakError(f"split: {len(named)} near-duplicates on two sides: {'; '.join(named[:_SHOWN])}")
+        named = [f"{a} ({side[x]}) and {b} ({side[y]})" for a, x, b, y in _pair_names(torn.head(_SHOWN))]
+        raise LeakError(f"split: {len(torn)} near-duplicates on two sides: {'; '.join(named)}")
+
+
+def _pair_names(pairs: pd.DataFrame) -> list[tuple[str, str, str, str]]:
+    return list(zip(pairs["name_a"], pairs["sha256_a"], pairs["name_b"], pairs["sha256_b"], strict=True))
 
 
 def _rows(table: pd.DataFrame) -> list[Any]:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from clarity.data import manifest, split
 from clarity.data.manifest import COLUMNS
+from clarity.data.merge import merge, nothing
 from clarity.errors import LeakError
 from clarity.params import Params, SplitParams
 
@@ -32,6 +33,13 @@ def table(*rows: tuple[str, str, str]) -> pd.DataFrame:
 
 def many(count: int, source: str = "s", side: str = "") -> list[tuple[str, str, str]]:
     return [(source, str(n), side) for n in range(count)]
+
+
+def pictured(frame: pd.DataFrame) -> pd.DataFrame:
+    """No photograph looks like another."""
+    random = np.random.default_rng(0)
+    hashes = [(random.bytes(8).hex(), random.bytes(32).hex()) for _ in range(len(frame))]
+    return frame.assign(phash=[short for short, _ in hashes], detail=[long for _, long in hashes])
 
 
 def pairs(frame: pd.DataFrame, *patients: tuple[str, str]) -> pd.DataFrame:
@@ -87,9 +95,7 @@ def test_official_sides_are_kept_where_there_is_an_official_test() -> None:
         *[("s", f"t{n}", "train") for n in range(50)],
     ]
     frame = table(*rows)
-    sides = split.assign(frame, PARAMS, NOBODY)
-    assert (sides == frame["split"]).where(sides != "", frame["split"] == "train").all()
-    assert (sides == "").sum() < 0.3 * 100  # who would have tested before the official test was there
+    assert (split.assign(frame, PARAMS, NOBODY) == frame["split"]).all()
 
 
 def test_an_official_train_without_validation_gives_some_of_itself_and_never_tests() -> None:
@@ -97,58 +103,36 @@ def test_an_official_train_without_validation_gives_some_of_itself_and_never_tes
     sides = split.assign(frame, PARAMS, NOBODY)
     assert (sides[frame["split"] == "test"] == "test").all()
     own = sides[frame["split"] == "train"]
-    assert set(own) == {"train", "validation", ""}
+    assert set(own) == {"train", "validation"}
     assert (own == "validation").mean() == pytest.approx(0.2, abs=0.07)
 
 
-def test_when_the_official_test_comes_who_tested_is_left_out_and_nobody_else_moves() -> None:
-    rows = [("eyepacs", f"t{n}", "train") for n in range(1000)]
-    small, large = table(*rows), table(*rows, *many(200, "eyepacs", "test"))
-    before, after = (split.assign(frame, PARAMS, NOBODY) for frame in (small, large))
+def test_when_the_official_test_comes_later_nobody_moves(params: Params) -> None:
+    """Ingested again with the official test beside it, as a folder that has grown is; and once more."""
+    trained = table(*[("eyepacs", f"t{n}", "train") for n in range(300)])
+    grown = table(*[("eyepacs", f"t{n}", "train") for n in range(300)], *many(60, "eyepacs", "test"))
+    trained, grown = pictured(trained), pictured(grown)
+    first = merge(nothing(), trained.assign(reason=""), params.ingest)
+    before = split.assign(first.manifest, PARAMS, NOBODY).set_axis(first.manifest["sha256"])
     assert set(before) == {"train", "validation", "test"}
-    assert (after[: len(before)] == before.replace("test", "")).all()
-    assert set(after[len(before) :]) == {"test"}
-    split.check(large, after, NOBODY)
+    data = merge(first, grown.assign(reason=""), params.ingest)
+    for again in (data, merge(data, grown.assign(reason=""), params.ingest)):
+        after = split.assign(again.manifest, PARAMS, NOBODY).set_axis(again.manifest["sha256"])
+        assert (after[before.index] == before).all()
+        assert set(after.drop(before.index)) == {"test"}
 
 
-some_sides = st.lists(st.sampled_from(["", "train", "validation", "test"]), min_size=21, max_size=21)
-some_links = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), max_size=15)
+def test_official_sides_that_come_together_lose_nobody(params: Params) -> None:
+    frame = pictured(table(*[("s", f"t{n}", "train") for n in range(300)], *many(60, "s", "test")))
+    data = merge(nothing(), frame.assign(reason=""), params.ingest)
+    sides = split.assign(data.manifest, PARAMS, NOBODY)
+    assert "" not in set(sides)
+    assert set(sides[data.manifest["split"] == "test"]) == {"test"}
+    assert set(sides[data.manifest["split"] == "train"]) == {"train", "validation"}
 
 
-@settings(max_examples=60)
-@given(some_sides, some_sides, st.integers(1, 20), some_links)
-def test_who_tested_never_trains_whatever_joins(
-    one: list[str], other: list[str], first: int, links: list[tuple[int, int]]
-) -> None:
-    """The ``first`` patients of two sources are there before the rest, which may bring the official sides."""
-    everybody = [(s, str(n), side) for n in range(21) for s, side in (("s", one[n]), ("t", other[n]))]
-    names = [f"{source}:{patient}" for source, patient, _ in everybody]
-    large, small = table(*everybody), table(*everybody[: 2 * first])
-    joined = [(names[a], names[40 - b]) for a, b in links if names[a] != names[40 - b]]
-    known = [pair for pair in joined if {*pair} <= {*names[: 2 * first]}]
-    before = split.assign(small, PARAMS, pairs(small, *known) if known else NOBODY)
-    after = split.assign(large, PARAMS, pairs(large, *joined) if joined else NOBODY)
-    assert "train" not in set(after[: len(before)][before == "test"])
-
-
-def test_an_official_training_row_that_is_left_out_leaves_its_twin_in_the_test() -> None:
-    """Both tested while the official test was not here; the one that is nobody's training row still does."""
-    alone = table(*many(30, "s", "train"), *many(30, "free"))
-    linked = pairs(alone, *[(f"s:{n}", f"free:{n}") for n in range(30)])
-    before = split.assign(alone, PARAMS, linked)
-    after = split.assign(table(*many(30, "s", "train"), *many(30, "free"), ("s", "x", "test")), PARAMS, linked)
-    free = alone["source"] == "free"
-    assert (after[: len(before)][free] == before[free]).all()
-    assert set(after[: len(before)][~free & (before == "test")]) == {""}
-
-
-def test_the_stage_says_how_many_stand_where_and_how_many_are_left_out(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, params: Params
-) -> None:
-    frame = table(*many(20, side="test"), *[("s", f"t{n}", "train") for n in range(50)])
-    random = np.random.default_rng(0)
-    frame["phash"] = [random.bytes(8).hex() for _ in range(len(frame))]
-    frame["detail"] = [random.bytes(32).hex() for _ in range(len(frame))]
+def test_the_stage_says_how_many_stand_where(tmp_path: Path, caplog: pytest.LogCaptureFixture, params: Params) -> None:
+    frame = pictured(table(*many(20, side="test"), *[("s", f"t{n}", "train") for n in range(50)]))
     (tmp_path / "data").mkdir()
     for name, rows in (
         ("manifest", frame),
@@ -158,9 +142,9 @@ def test_the_stage_says_how_many_stand_where_and_how_many_are_left_out(
         manifest.write(rows, tmp_path / "data" / f"{name}.csv")
     with caplog.at_level(logging.INFO, "clarity"):
         written = pd.read_csv(split.split_all(tmp_path, PARAMS, params.ingest))
-    out = len(frame) - len(written)
-    assert out > 0
-    assert f"40 test, {out} left out (official training rows whose hash says test, " in caplog.text
+    train, validation = ((written["split"] == side).sum() for side in ("train", "validation"))
+    assert train + validation == 100
+    assert f"split: {train} train, {validation} validation, 40 test, 0 left out" in caplog.text
 
 
 def test_an_official_train_whose_test_is_not_here_is_divided_like_any_other() -> None:
@@ -204,16 +188,6 @@ def test_a_near_duplicate_on_two_sides_stops_the_pipeline_and_both_are_named() -
     other = frame.loc[sides == "test", "patient"].iloc[0]
     with pytest.raises(LeakError, match=r"1 near-duplicates on two sides: \d+_left \(train\) and \d+_left \(test\)"):
         split.check(frame, sides, pairs(frame, (one, other)))
-
-
-def test_near_duplicates_on_two_sides_are_found_where_what_links_them_is_on_no_side() -> None:
-    frame = table(*many(50))
-    sides = split.assign(frame, PARAMS, NOBODY)
-    one, between = frame.loc[sides == "train", "patient"].unique()[:2]
-    other = frame.loc[sides == "test", "patient"].iloc[0]
-    sides[frame["patient"] == between] = ""
-    with pytest.raises(LeakError, match=r"1 near-duplicates on two sides: \d+_left \(train\) and \d+_left \(test\)"):
-        split.check(frame, sides, pairs(frame, (between, one), (between, other)))
 
 
 def test_an_empty_side_is_said() -> None:
