@@ -151,18 +151,16 @@ def _check_patients(used: pd.DataFrame) -> None:
 
 
 def _check_pairs(used: pd.DataFrame, pairs: pd.DataFrame) -> None:
-    side = used.set_index("sha256")["split"]
+    """By group, not by pair: what two photographs are both like may itself be on no side."""
     if not {"sha256_a", "sha256_b"} <= set(pairs.columns):
         return
-    one, other = pairs["sha256_a"].map(side), pairs["sha256_b"].map(side)
-    torn = pairs[one.notna() & other.notna() & (one != other)]
+    groups = join([], zip(pairs["sha256_a"], pairs["sha256_b"], strict=True))
+    group = used["sha256"].map(groups)
+    torn = used[used.groupby(group)["split"].transform("nunique") > 1]
     if len(torn):
-        named = [f"{a} ({side[x]}) and {b} ({side[y]})" for a, x, b, y in _pair_names(torn.head(_SHOWN))]
-        raise LeakError(f"split: {len(torn)} near-duplicates on two sides: {'; '.join(named)}")
-
-
-def _pair_names(pairs: pd.DataFrame) -> list[tuple[str, str, str, str]]:
-    return list(zip(pairs["name_a"], pairs["sha256_a"], pairs["name_b"], pairs["sha256_b"], strict=True))
+        firsts = torn.assign(group=group).drop_duplicates(["group", "split"]).groupby("group", sort=False)
+        named = [" and ".join(f"{row.name_} ({row.split})" for row in _rows(rows)) for _, rows in firsts]
+        raise LeakError(f"split: {len(named)} near-duplicates on two sides: {'; '.join(named[:_SHOWN])}")
 
 
 def _rows(table: pd.DataFrame) -> list[Any]:

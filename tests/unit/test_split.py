@@ -190,6 +190,16 @@ def test_a_near_duplicate_on_two_sides_stops_the_pipeline_and_both_are_named() -
         split.check(frame, sides, pairs(frame, (one, other)))
 
 
+def test_near_duplicates_on_two_sides_are_found_where_what_links_them_is_on_no_side() -> None:
+    frame = table(*many(50))
+    sides = split.assign(frame, PARAMS, NOBODY)
+    one, between = frame.loc[sides == "train", "patient"].unique()[:2]
+    other = frame.loc[sides == "test", "patient"].iloc[0]
+    sides[frame["patient"] == between] = ""
+    with pytest.raises(LeakError, match=r"1 near-duplicates on two sides: \d+_left \(train\) and \d+_left \(test\)"):
+        split.check(frame, sides, pairs(frame, (between, one), (between, other)))
+
+
 def test_an_empty_side_is_said() -> None:
     frame = table(("s", "1", ""))
     with pytest.raises(LeakError, match="1 patients, nobody on the side"):
