@@ -40,6 +40,7 @@ def publish(
         folder = report(workspace, new, pairs, params, collected)
         files = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
         versions.record(objects, folder.name, files)
+    workspace.remember_held()
     return folder
 
 

@@ -93,6 +93,7 @@ def checkout(workspace: Workspace, objects: Objects, version: str) -> str:
         place.write_text(text, encoding="utf-8")
         try:
             workspace.dvc("pull", "--force", DATA_FILE)
+            workspace.remember_held()
         except BaseException:
             _put_back(workspace, before)
             raise

@@ -37,8 +37,9 @@ STAGES = """stages:
     deps: [in]
 """
 REPRO = """
-import sys
+import signal, sys
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell puts into the background ignores it
 from clarity.data.workspace import Workspace
 from clarity.settings import Settings
 Workspace(Path(sys.argv[1]), Settings()).repro("d_lasts")
@@ -92,12 +93,12 @@ def test_a_stage_that_fails_is_an_error_with_its_last_lines(workspace: Workspace
 def test_a_stage_ends_with_the_process_that_ran_it_whatever_ended_that(
     workspace: Workspace, how: signal.Signals
 ) -> None:
-    child = subprocess.Popen([sys.executable, "-c", REPRO, workspace.path], stderr=subprocess.DEVNULL)
-    stage = psutil.Process(int(soon(lambda: (workspace.path / "pid").read_text().strip())))
-    started = [stage, *stage.parents()]
-    started = started[: started.index(psutil.Process(child.pid))]
-    child.send_signal(how)
-    assert child.wait(30) != 0
+    with subprocess.Popen([sys.executable, "-c", REPRO, workspace.path], stderr=subprocess.DEVNULL) as child:
+        stage = psutil.Process(int(soon(lambda: (workspace.path / "pid").read_text().strip())))
+        started = [stage, *stage.parents()]
+        started = started[: started.index(psutil.Process(child.pid))]
+        child.send_signal(how)
+        assert child.wait(60) != 0
     with workspace.lock(wait_s=20):  # nobody writes before all of them are gone
         assert [process for process in started if runs(process)] == []
     (workspace.path / "in").write_text("2")
