@@ -113,8 +113,7 @@ class Workspace:
     def holds_named(self) -> bool:
         """True where data/ is whole and the version that data.dvc names. Raises WorkspaceError.
 
-        DVC is asked where data.dvc or a table of data/ is another than when it was last seen to be so: 3 s for 50,000
-        photographs.
+        DVC is asked where anything has changed since it was last seen to be so: 3 s for 50,000 photographs.
         """
         if not (self.path / DATA).exists():
             return False
@@ -134,8 +133,11 @@ class Workspace:
         return self.path / ".dvc" / "tmp" / "clarity.held"
 
     def _seal(self) -> str:
-        tables = {table.name: table.stat() for table in sorted((self.path / DATA).glob("*.csv"))}
-        return "\n".join([*(f"{name} {at.st_size} {at.st_mtime_ns}" for name, at in tables.items()), self.data_file()])
+        """Changes with data.dvc, with a table, and with every file that comes or goes: its folder has the time of that."""
+        data = self.path / DATA
+        seen = [*data.glob("*.csv"), *(Path(folder) for folder, _, _ in os.walk(data))]
+        times = sorted(f"{path.relative_to(data)} {path.stat().st_mtime_ns}" for path in seen)
+        return "\n".join([*times, self.data_file()])
 
     def data_version(self) -> str:
         """The 32 hex digits that data.dvc says: the name of this version of data/. Raises WorkspaceError."""

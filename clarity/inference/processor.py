@@ -7,15 +7,19 @@ that saturate. So a form is used only where it is native.
 import functools
 import os
 import sys
+import threading
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal
+
+import numpy as np
 
 Precision = Literal["fp32", "bf16", "int8"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "int8")
 """From the slowest to the fastest, where all are native."""
 INT8_INSTRUCTIONS = frozenset({"avx512_vnni", "avx_vnni", "avx10_1", "amx_int8"})
 _CPUINFO = Path("/proc/cpuinfo")
+_FIRST = threading.Lock()
 
 
 def openvino() -> Any:
@@ -33,10 +37,19 @@ def openvino() -> Any:
 
 @functools.cache
 def core() -> Any:
-    """This process's OpenVINO runtime: each further one would load the CPU plugin again."""
-    return openvino().Core()
+    """This process's OpenVINO runtime: each further one would load the CPU plugin again.
+
+    Its binding fills a table of types with the first tensor that it makes, behind a guard of C++ and letting go of the
+    GIL meanwhile: two threads that make the first ones at once may wait for each other for ever, one with the GIL, one
+    with the guard. So the first is made here, by one.
+    """
+    with _FIRST:
+        runtime = openvino()
+        _ = runtime.Tensor(np.zeros(1, np.float32), shared_memory=True).data
+        return runtime.Core()
 
 
+os.register_at_fork(before=_FIRST.acquire, after_in_parent=_FIRST.release, after_in_child=_FIRST.release)
 os.register_at_fork(after_in_child=core.cache_clear)  # its threads stay with the parent
 
 
