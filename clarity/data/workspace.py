@@ -133,7 +133,7 @@ class Workspace:
         return self.path / ".dvc" / "tmp" / "clarity.held"
 
     def _seal(self) -> str:
-        """Changes with data.dvc, with a table, and with every file that comes or goes: its folder has the time of that."""
+        """Another with another data.dvc or table, and with every file that comes or goes: its folder tells."""
         data = self.path / DATA
         seen = [*data.glob("*.csv"), *(Path(folder) for folder, _, _ in os.walk(data))]
         times = sorted(f"{path.relative_to(data)} {path.stat().st_mtime_ns}" for path in seen)
