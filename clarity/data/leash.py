@@ -12,8 +12,10 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import psutil
+if TYPE_CHECKING:
+    import psutil
 
 _POLL_S = 0.05
 
@@ -46,11 +48,15 @@ def _follow(let_go: threading.Event, grace_s: float) -> None:
 
 
 def _others() -> bool:
+    import psutil  # a command that ends by itself, as most do, need not wait for it
+
     return any(_of_our_group(process) for process in psutil.process_iter() if process.pid != os.getpid())
 
 
-def _of_our_group(process: psutil.Process) -> bool:
+def _of_our_group(process: "psutil.Process") -> bool:
     """A zombie is over, and in a container perhaps nobody's to reap."""
+    import psutil
+
     try:
         return os.getpgid(process.pid) == os.getpgrp() and process.status() != psutil.STATUS_ZOMBIE
     except (ProcessLookupError, psutil.NoSuchProcess):
