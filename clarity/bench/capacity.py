@@ -32,12 +32,13 @@ def rows(bundle: Bundle, precision: Precision, images: Path | None, repeats: int
     The detail says the share of a million a night, the CPU milliseconds of each step of one capture, and the largest.
     """
     size = pipeline().screening.overlay_size
-    data, origin = _gradable(bundle, *imaging.large(images, _NUMBER))
+    every, origin = imaging.large(images, _NUMBER)
+    data = _gradable(bundle, every, origin)
     with night(data) as place:
         lane = Lane.of(place, bundle, precision, size)
         if (batch := lane.run()).scored != len(data):
             raise InferenceError(f"screening of full size: {batch}, {len(data)} captures")
-        seconds = statistics.median(_seconds(lane.run) for _ in range(min(repeats, _MOST)))
+        seconds = statistics.median(_spent(time.perf_counter, lane.run) for _ in range(min(repeats, _MOST)))
         own, servers = alone(place, bundle, precision, size)
     steps = _steps(bundle, precision, data, size)
     steps["rest_ms"] = max(0.0, 1000 * own / len(data) - sum(steps.values()))
@@ -56,13 +57,13 @@ def rows(bundle: Bundle, precision: Precision, images: Path | None, repeats: int
     return [Row("screening.night", rate, "1/s", None, detail=said)]
 
 
-def _gradable(bundle: Bundle, data: Sequence[bytes], origin: str) -> tuple[list[bytes], str]:
+def _gradable(bundle: Bundle, data: Sequence[bytes], origin: str) -> list[bytes]:
     """What costs all that a capture costs. Raises InferenceError where there is none."""
     spec = bundle.spec
     found = [one for one in data if prepare(one, spec.imaging, spec.quality).quality.gradable]
     if not found:
         raise InferenceError(f"screening of full size: none of {len(data)} photographs from {origin} is gradable")
-    return found, origin
+    return found
 
 
 def _steps(bundle: Bundle, precision: Precision, data: Sequence[bytes], size: int) -> dict[str, float]:
@@ -79,7 +80,7 @@ def _steps(bundle: Bundle, precision: Precision, data: Sequence[bytes], size: in
             "network_ms": lambda: engine.run(tensor),
             "overlay_ms": lambda: [_overlay(one, size) for one in graded],
         }
-        return {name: 1000 * _cpu(step) / len(data) for name, step in work.items()}
+        return {name: 1000 * _spent(time.process_time, step) / len(data) for name, step in work.items()}
 
 
 def _overlay(graded: Graded, size: int) -> bytes:
@@ -89,13 +90,7 @@ def _overlay(graded: Graded, size: int) -> bytes:
     return heatmap.encode(picture, maps=graded.maps)
 
 
-def _cpu(step: Callable[[], object]) -> float:
-    start = time.process_time()
+def _spent(clock: Callable[[], float], step: Callable[[], object]) -> float:
+    start = clock()
     step()
-    return time.process_time() - start
-
-
-def _seconds(step: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    step()
-    return time.perf_counter() - start
+    return clock() - start

@@ -105,9 +105,8 @@ def commit(
             report = publish.publish(workspace, new, pairs, params, objects, collected, on_line)
             result = replace(result, version=report.name, report=str(report))
         elif not result.changed:
-            report = publish.report(
-                workspace, new, pairs, params, collected
-            )  # may be another $CLARITY_HOME than before
+            # may be another $CLARITY_HOME than before
+            report = publish.report(workspace, new, pairs, params, collected)
             result = replace(result, version=report.name, report=str(report))
         replacement.remove(Path(collected.staging))
         return result

@@ -27,8 +27,6 @@ from clarity.records import Image
 _UNCHANGED = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
 _HARMLESS = re.compile(r"\b\d extraneous bytes before marker 0xd9|Invalid SOS parameters")
 """libjpeg's complaints about files that some cameras write and whose pixels are whole: padding before the end, …"""
-_BITFIELDS, _ALPHA_BITFIELDS = 3, 6
-"""BMP's compressions whose pixels are taken apart by masks."""
 _COARSEST = 8
 """libjpeg-turbo scales by 2, 4 and 8 inside its DCT, with vector instructions; by 3/8, 5/8, … it is slower."""
 
@@ -132,22 +130,9 @@ def _tiff(data: bytes, head: header.Header) -> NDArray[np.uint8]:
         _pillow(data)
     except (ValueError, OSError, SyntaxError, struct.error) as error:
         raise UnreadableImage(f"image: {len(data)} bytes, a damaged TIFF ({error})") from None
-    page, pixels = tiff.read(data), _opencv(tiff.upright(data), head)
-    if page.white_is_zero and pixels.dtype == np.uint16:  # libtiff turns those of 8 bits by itself
-        pixels = 65535 - pixels
-    return pixels if page.alpha else _opaque(pixels)
-
-
-def _bmp(data: bytes, head: header.Header) -> NDArray[np.uint8]:
-    """Without a mask for it, the fourth byte of a pixel is padding."""
-    size, compression = struct.unpack_from("<I", data, 14)[0], struct.unpack_from("<I", data, 30)[0]
-    masked = (size >= 56 and compression == _BITFIELDS) or (size >= 40 and compression == _ALPHA_BITFIELDS)
-    pixels = _opencv(data, head)
-    return pixels if masked and struct.unpack_from("<I", data, 66)[0] else _opaque(pixels)
-
-
-def _opaque(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return pixels[:, :, :3] if pixels.ndim == 3 and pixels.shape[2] == 4 else pixels
+    pixels = _opencv(tiff.upright(data), head)
+    # libtiff turns those of 8 bits by itself
+    return 65535 - pixels if head.inverted and pixels.dtype == np.uint16 else pixels
 
 
 def _pillow(data: bytes) -> None:
@@ -167,7 +152,8 @@ def _opencv(data: bytes, head: header.Header) -> NDArray[np.uint8]:
         raise UnreadableImage(f"image: {len(data)} bytes, a damaged {head.format.upper()}")
     if pixels.ndim == 3 and pixels.shape[2] >= 3:
         pixels[:, :, :3] = pixels[:, :, 2::-1].copy()
+        pixels = pixels if head.alpha else pixels[:, :, :3]
     return cast(NDArray[np.uint8], pixels)
 
 
-_DECODERS: dict[str, Callable[[bytes, header.Header], NDArray[np.uint8]]] = {"tiff": _tiff, "bmp": _bmp}
+_DECODERS: dict[str, Callable[[bytes, header.Header], NDArray[np.uint8]]] = {"tiff": _tiff}

@@ -15,6 +15,8 @@ from clarity.imaging import tiff
 
 PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG_FRAMES = frozenset({*range(0xC0, 0xD0), 0xF7}) - {0xC4, 0xC8, 0xCC}  # F7 is JPEG-LS, inside DICOM
+_BITFIELDS, _ALPHA_BITFIELDS = 3, 6
+"""BMP's compressions whose pixels are taken apart by masks."""
 _JPEG_BARE = frozenset(range(0xD0, 0xD8)) | {0x01}
 
 
@@ -31,7 +33,9 @@ class Header:
     components: int = 3
     """Colour components of a JPEG (1, 3 or 4 = CMYK); 3 otherwise."""
     inverted: bool = False
-    """CMYK JPEG with Adobe's inverted ink values."""
+    """CMYK JPEG with Adobe's inverted ink values, or TIFF whose zero is white."""
+    alpha: bool = True
+    """Whether a fourth sample, if there is one, is transparency; padding otherwise."""
 
 
 def read(data: bytes) -> Header:
@@ -149,12 +153,14 @@ def _bmp(data: bytes) -> Header:
     row = (width * bits + 31) // 32 * 4
     if compression in (0, 3) and width * height < 1 << 28 and start + row * height > len(data):
         raise ValueError("BMP ends before its last row")
-    return Header("bmp", width, height)
+    masked = (size >= 56 and compression == _BITFIELDS) or (size >= 40 and compression == _ALPHA_BITFIELDS)
+    alpha = masked and struct.unpack_from("<I", data, 66)[0] != 0
+    return Header("bmp", width, height, alpha=alpha)
 
 
 def _tiff(data: bytes) -> Header:
     page = tiff.read(data)
-    return Header("tiff", page.width, page.height, page.orientation)
+    return Header("tiff", page.width, page.height, page.orientation, inverted=page.white_is_zero, alpha=page.alpha)
 
 
 _FORMATS = (

@@ -77,9 +77,7 @@ def choose(bundle: Bundle, wish: Wish, native: Collection[Precision]) -> Precisi
         parity = bundle.spec.parity
         offered = [p for p in PRECISIONS if p in bundle.spec.forms and p in native]
         proven = [p for p in offered if p in parity and parity[p].proves(p)]
-        if not proven:
-            bundle.form("fp32")
-        return proven[-1] if proven else "fp32"
+        wish = proven[-1] if proven else "fp32"
     if wish not in PRECISIONS:
         raise InferenceError(f"precision {wish!r}: unknown, one of auto, {', '.join(PRECISIONS)}")
     bundle.form(wish)

@@ -43,6 +43,20 @@ class Parity(BaseModel):
     """5th percentile over the photographs: rank correlation of the two heatmaps of torch's grade."""
 
     @classmethod
+    def same(cls, n: int) -> "Parity":
+        """Of a form that says of ``n`` photographs exactly what the trained network says."""
+        return cls(
+            n=n,
+            passed=True,
+            worst_relative=0,
+            grades_equal=1,
+            qwk_drop=0,
+            sensitivity_drop=0,
+            spearman_median=1,
+            spearman_p5=1,
+        )
+
+    @classmethod
     def unmeasured(cls, why: str) -> "Parity":
         """Of a form that was not run."""
         return cls(n=0, passed=False, reasons=(why,))

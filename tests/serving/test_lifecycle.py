@@ -6,7 +6,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +18,7 @@ from clarity.registry.models import Registry
 from clarity.settings import Settings
 from tests import tiny
 from tests.integration.registering import new_name, new_run
-from tests.serving.live import COMMAND, PROJECT, Live, environment, gone, serving
+from tests.serving.live import COMMAND, PROJECT, Live, environment, gone, serving, until
 
 EYE = tiny.jpeg(tiny.eye())
 
@@ -36,10 +35,10 @@ def test_it_answers_what_it_took_and_leaves_no_process(
         processes = live.processes()
         assert len(processes) >= 4
         live.predict(EYE)
-        _until(lambda: live.log.read_text().count("predict 200") == 1)  # it is written after the answer has left
+        until(lambda: live.log.read_text().count("predict 200") == 1)  # it is written after the answer has left
         with ThreadPoolExecutor(6) as pool:
             pending = [pool.submit(live.predict, EYE) for _ in range(6)]
-            _until(lambda: live.log.read_text().count("predict 200") > 1)
+            until(lambda: live.log.read_text().count("predict 200") > 1)
             stop(live)
             taken = [one.result() for one in pending if one.exception() is None]
         assert taken and all(answer.status_code == 200 for answer in taken)
@@ -68,7 +67,7 @@ def test_a_lost_worker_is_a_503_at_the_deadline_and_is_replaced(bundle: Bundle, 
         assert gone([worker])
         assert (answer.status_code, answer.json()["code"]) == (503, "overdue")
         assert answer.headers["retry-after"].isdigit()
-        _until(lambda: live.predict(EYE).status_code == 200, within_s=60)
+        until(lambda: live.predict(EYE).status_code == 200, within_s=60)
         assert live.worker().pid != worker.pid
 
 
@@ -144,10 +143,3 @@ def test_a_port_in_use_or_a_strange_host_is_named(bundle: Bundle, tmp_path: Path
             ["--bundle", str(bundle.path), "--port", port], tmp_path
         )
     assert "cannot be listened on" in _refused(["--bundle", str(bundle.path), "--host", "example.org"], tmp_path)
-
-
-def _until(holds: Callable[[], bool], within_s: float = 20) -> None:
-    end = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < end, "did not happen in time"
-        time.sleep(0.05)

@@ -28,9 +28,9 @@ class Demo:
     """One run of the demo in ``$CLARITY_HOME/demo``; run again, it goes on with what is there."""
 
     def __init__(self, settings: Settings, data: Path | None, console: Console) -> None:
-        self.project = settings.project
         from clarity.data import sources
 
+        self.project = settings.project
         self.data = data
         self.source = sources.detect(data) if data else "phantoms"  # before anything is started for it
         name = "photographs" if data else "phantoms"
