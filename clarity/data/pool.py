@@ -1,16 +1,20 @@
 """A function over many items in several processes that can neither hang nor fall with one bad item.
 
-Processes are spawned (a forked OpenCV or boto3 misbehaves). A worker that dies breaks its pool; its items are then run
-again one at a time, so that exactly the one that kills is named and the others get their result.
+Workers are forked by a server that has imported what they need and runs nothing itself: a fork of the caller would copy
+the threads of Prefect, OpenCV or PyTorch in mid-lock, a spawned worker imports for a second. A worker that dies breaks
+its pool; its items are then run again one at a time, so that exactly the one that kills is named and the others get
+their result.
 """
 
 import itertools
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing.context import ForkServerContext
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
@@ -34,7 +38,8 @@ def run(
     """
     jobs = jobs or os.cpu_count() or 1
     chunks = _chunks(items, chunk)
-    pool = _pool(jobs)
+    server = context(function.__module__)
+    pool = _pool(server, jobs)
     flying: dict[Future[list[Result]], list[Item]] = {}
     try:
         while True:
@@ -62,10 +67,17 @@ def run(
                 broken += itertools.chain.from_iterable(flying.values())
                 flying.clear()
                 pool.shutdown(wait=True, cancel_futures=True)
-                yield from _one_by_one(function, broken)
-                pool = _pool(jobs)
+                yield from _one_by_one(server, function, broken)
+                pool = _pool(server, jobs)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def context(module: str) -> ForkServerContext:
+    """How workers that run functions of ``module`` start; the first call in a process decides what is imported once."""
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload([module])
+    return server
 
 
 def _chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
@@ -74,8 +86,10 @@ def _chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
         yield batch
 
 
-def _one_by_one(function: Callable[[Item], Result], items: list[Item]) -> Iterator[tuple[Item, Result | Died]]:
-    pool = _pool(1)
+def _one_by_one(
+    server: ForkServerContext, function: Callable[[Item], Result], items: list[Item]
+) -> Iterator[tuple[Item, Result | Died]]:
+    pool = _pool(server, 1)
     try:
         for item in items:
             try:
@@ -83,7 +97,7 @@ def _one_by_one(function: Callable[[Item], Result], items: list[Item]) -> Iterat
             except BrokenProcessPool:
                 yield item, Died("the process that read it died")
                 pool.shutdown(wait=True)
-                pool = _pool(1)
+                pool = _pool(server, 1)
             except (TypeError, AttributeError, _pickle_error()) as error:
                 yield item, Died(f"cannot be sent to a worker ({error})")
     finally:
@@ -94,15 +108,24 @@ def _each(function: Callable[[Item], Result], items: list[Item]) -> list[Result]
     return [function(item) for item in items]
 
 
-def _pool(jobs: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_calm)
+def _pool(server: ForkServerContext, jobs: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(jobs, mp_context=server, initializer=_calm)
 
 
 def _calm() -> None:
-    """One thread a worker: the workers are the parallelism."""
+    """One thread a worker: the workers are the parallelism. And none outlives the caller, whatever ended that."""
     import cv2
 
     cv2.setNumThreads(1)
+    threading.Thread(target=end_with_caller, daemon=True).start()
+
+
+def end_with_caller() -> None:
+    """Wait for the end of the process that this one works for, and end."""
+    caller = multiprocessing.parent_process()
+    if caller is not None:
+        caller.join()
+        os._exit(1)
 
 
 def _pickle_error() -> type[Any]:

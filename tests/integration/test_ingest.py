@@ -8,11 +8,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
+import psutil
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -462,6 +464,28 @@ def test_a_worker_that_dies_costs_its_own_item_only() -> None:
     died = [item for item, result in found if isinstance(result, pool.Died)]
     assert died == ["die"]
     assert {item: result for item, result in found if item in ("a", "bb", "cccc")} == {"a": 1, "bb": 2, "cccc": 4}
+
+
+def _stay(mark: Path) -> None:
+    mark.write_text(str(os.getpid()))
+    time.sleep(120)
+
+
+def _work_for_long(folder: Path) -> None:
+    list(pool.run(_stay, [folder / "one", folder / "other"], jobs=2, chunk=1))
+
+
+def test_workers_end_with_the_process_that_they_work_for_even_if_it_was_killed(tmp_path: Path) -> None:
+    caller = multiprocessing.get_context("spawn").Process(target=_work_for_long, args=(tmp_path,))
+    caller.start()
+    until = time.monotonic() + 60
+    while len(pids := [path.read_text() for path in tmp_path.iterdir()]) < 2 or "" in pids:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    workers = [psutil.Process(int(pid)) for pid in pids]
+    caller.kill()
+    caller.join()
+    assert psutil.wait_procs(workers, timeout=20)[1] == []
 
 
 def test_an_item_that_cannot_be_sent_to_a_worker_is_named_and_nothing_hangs() -> None:

@@ -140,8 +140,11 @@ def soon(found: Callable[[], str]) -> str:
 
 
 def runs(process: psutil.Process) -> bool:
+    """Whether it can do anything yet: the kernel takes its memory first, then closes its files, which those who wait
+    for it see, and only then is it a zombie.
+    """
     try:
-        return process.status() != psutil.STATUS_ZOMBIE
+        return process.memory_info().vms > 0
     except psutil.NoSuchProcess:
         return False
 

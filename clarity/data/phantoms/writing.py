@@ -2,10 +2,10 @@
 
 import csv
 import io
-import multiprocessing
 import os
 import shutil
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -20,6 +20,7 @@ from rich.progress import Progress
 from clarity.data.phantoms.drawing import draw
 from clarity.data.phantoms.folder import claim, clear, notice, replace
 from clarity.data.phantoms.plan import Order, plan
+from clarity.data.pool import context, end_with_caller
 from clarity.errors import SourceError
 from clarity.params import PhantomParams
 from clarity.records import Image
@@ -79,8 +80,7 @@ def _draw_all(
             _draw_some(folder, [order], size, masks)
             report(1)
         return
-    spawn = multiprocessing.get_context("spawn")  # a fork would copy the threads of Prefect or PyTorch in mid-lock
-    with ProcessPoolExecutor(min(jobs, len(chunks)), mp_context=spawn, initializer=_worker) as pool:
+    with ProcessPoolExecutor(min(jobs, len(chunks)), mp_context=context(__name__), initializer=_worker) as pool:
         futures = [pool.submit(_draw_some, folder, chunk, size, masks) for chunk in chunks]
         try:
             for future in as_completed(futures):
@@ -93,6 +93,7 @@ def _draw_all(
 def _worker() -> None:
     cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the caller's to handle; a chunk is done in a second
+    threading.Thread(target=end_with_caller, daemon=True).start()
 
 
 def _draw_some(folder: Path, orders: list[Order], size: int, masks: bool) -> int:
