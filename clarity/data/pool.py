@@ -109,19 +109,18 @@ def _each(function: Callable[[Item], Result], items: list[Item]) -> list[Result]
 
 
 def _pool(server: ForkServerContext, jobs: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(jobs, mp_context=server, initializer=_calm)
+    return ProcessPoolExecutor(jobs, mp_context=server, initializer=calm)
 
 
-def _calm() -> None:
+def calm() -> None:
     """One thread a worker: the workers are the parallelism. And none outlives the caller, whatever ended that."""
     import cv2
 
     cv2.setNumThreads(1)
-    threading.Thread(target=end_with_caller, daemon=True).start()
+    threading.Thread(target=_end_with_caller, daemon=True).start()
 
 
-def end_with_caller() -> None:
-    """Wait for the end of the process that this one works for, and end."""
+def _end_with_caller() -> None:
     caller = multiprocessing.parent_process()
     if caller is not None:
         caller.join()

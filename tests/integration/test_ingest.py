@@ -27,6 +27,7 @@ from clarity.params import Params
 from clarity.settings import Settings
 from clarity.storage.objects import Objects
 from tests.conftest import PROJECT
+from tests.serving.live import until
 
 pytestmark = pytest.mark.stack
 
@@ -478,11 +479,8 @@ def _work_for_long(folder: Path) -> None:
 def test_workers_end_with_the_process_that_they_work_for_even_if_it_was_killed(tmp_path: Path) -> None:
     caller = multiprocessing.get_context("spawn").Process(target=_work_for_long, args=(tmp_path,))
     caller.start()
-    until = time.monotonic() + 60
-    while len(pids := [path.read_text() for path in tmp_path.iterdir()]) < 2 or "" in pids:
-        assert time.monotonic() < until
-        time.sleep(0.05)
-    workers = [psutil.Process(int(pid)) for pid in pids]
+    until(lambda: len([path for path in tmp_path.iterdir() if path.read_text()]) == 2)
+    workers = [psutil.Process(int(path.read_text())) for path in tmp_path.iterdir()]
     caller.kill()
     caller.join()
     assert psutil.wait_procs(workers, timeout=20)[1] == []

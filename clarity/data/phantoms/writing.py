@@ -5,7 +5,6 @@ import io
 import os
 import shutil
 import signal
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from rich.progress import Progress
 from clarity.data.phantoms.drawing import draw
 from clarity.data.phantoms.folder import claim, clear, notice, replace
 from clarity.data.phantoms.plan import Order, plan
-from clarity.data.pool import context, end_with_caller
+from clarity.data.pool import calm, context
 from clarity.errors import SourceError
 from clarity.params import PhantomParams
 from clarity.records import Image
@@ -91,9 +90,8 @@ def _draw_all(
 
 
 def _worker() -> None:
-    cv2.setNumThreads(1)
+    calm()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the caller's to handle; a chunk is done in a second
-    threading.Thread(target=end_with_caller, daemon=True).start()
 
 
 def _draw_some(folder: Path, orders: list[Order], size: int, masks: bool) -> int:
