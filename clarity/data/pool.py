@@ -6,6 +6,8 @@ its pool; its items are then run again one at a time, so that exactly the one th
 their result.
 """
 
+import atexit
+import functools
 import itertools
 import multiprocessing
 import os
@@ -14,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 from typing import Any, TypeVar
 
@@ -77,7 +80,22 @@ def context(module: str) -> ForkServerContext:
     """How workers that run functions of ``module`` start; the first call in a process decides what is imported once."""
     server = multiprocessing.get_context("forkserver")
     server.set_forkserver_preload([module])
+    _end_with_process(os.getpid())
     return server
+
+
+@functools.cache
+def _end_with_process(caller: int) -> None:
+    """A process that has ended leaves none behind: by itself the server begins to end only then, and takes its time.
+
+    It ends within the process and not after each pool, so that the next need not import again.
+    """
+
+    def end() -> None:
+        if os.getpid() == caller:  # of a fork of the caller it is no child
+            forkserver._forkserver._stop()  # type: ignore[attr-defined]
+
+    atexit.register(end)
 
 
 def _chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

@@ -45,8 +45,8 @@ def choose(probability: Floats, energies: Floats, threshold: float, near: float,
     """The abstention that hands over the shares ``near`` and ``strange`` of these photographs, at least one of each.
 
     (N, 5) calibrated probabilities and (N,) energies of the validation split. A cut lies midway between the last
-    photograph that is handed over and the next, so that a rounding in the last digit changes nobody's answer. A share
-    of 0 hands over nobody.
+    photograph that is handed over and the next, so that a rounding in the last digit changes nobody's answer; equally
+    near or strange ones go together, also beyond the share. A share of 0 hands over nobody.
     """
     distance = _distance(probability, threshold)
     margin = _cut(distance, near) if near and len(distance) else 0.0
@@ -91,9 +91,14 @@ def _distance(probability: Floats, threshold: float) -> Floats:
 
 
 def _cut(values: Floats, share: float) -> float:
-    """Between the ``share`` smallest values, at least one, and the others; beyond the last where these are all."""
+    """Between the ``share`` smallest values, at least one, and the others; beyond the last where these are all.
+
+    What differs from the last of them by rounding alone goes with it: a threshold lies midway between two photographs,
+    which are as near to it as each other.
+    """
     ordered = np.sort(values)
-    last = max(1, math.ceil(share * len(ordered) - 1e-9)) - 1
+    edge = ordered[max(1, math.ceil(share * len(ordered) - 1e-9)) - 1]
+    last = int(np.flatnonzero(np.isclose(ordered, edge, rtol=1e-6, atol=1e-12))[-1])
     if last + 1 == len(ordered):
         return float(np.nextafter(ordered[last], math.inf))
     return float((ordered[last] + ordered[last + 1]) / 2)

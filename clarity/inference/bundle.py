@@ -13,14 +13,15 @@ canary-0.jpg …       photographs of known answer, which ride in every night
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from clarity.errors import BundleError
 from clarity.imaging.fingerprint import fingerprint
-from clarity.inference import card, environment, export, spec
+from clarity.inference import card, environment, export, processor, spec
 from clarity.inference import parity as forms
 from clarity.inference.canary import Canary
 from clarity.inference.parity import Parity
@@ -50,8 +51,7 @@ class Bundle:
         """
         text = _read(path / spec.NAME)
         said = spec.parse(path / spec.NAME, text)
-        for name, expected in said.files.items():
-            found = _sha256(path / name)
+        for (name, expected), found in zip(said.files.items(), _hashes(path, said.files), strict=True):
             if found != expected:
                 raise BundleError(f"{path / name}: sha256 {found[:12]}…, altered, the bundle says {expected[:12]}…")
         ours = fingerprint(said.imaging)
@@ -149,6 +149,12 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise BundleError(f"{path.parent}: {error.strerror}, not a bundle") from None
+
+
+def _hashes(folder: Path, names: Collection[str]) -> list[str]:
+    """One file a core: three hundred megabytes are a good part of what a worker needs until its first answer."""
+    with ThreadPoolExecutor(processor.cores()) as pool:
+        return list(pool.map(_sha256, (folder / name for name in names)))
 
 
 def _sha256(path: Path) -> str:

@@ -486,6 +486,17 @@ def test_workers_end_with_the_process_that_they_work_for_even_if_it_was_killed(t
     assert psutil.wait_procs(workers, timeout=20)[1] == []
 
 
+def test_a_command_that_has_ended_leaves_no_process_behind() -> None:
+    code = (
+        "import multiprocessing.forkserver as server, pandas\n"
+        "from clarity.data import pool\n"
+        "assert sorted(pool.run(pandas.isna, [1, None], chunk=1), key=str) == [(1, False), (None, True)]\n"
+        "print(server._forkserver._forkserver_pid)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PROJECT)
+    assert not psutil.pid_exists(int(done.stdout)), done.stderr
+
+
 def test_an_item_that_cannot_be_sent_to_a_worker_is_named_and_nothing_hangs() -> None:
     items = ["a", lambda: None, "bb"]
     found = dict(pool.run(_work, items, jobs=1, chunk=2))

@@ -66,6 +66,17 @@ def test_of_few_photographs_one_still_says_where_the_limits_are() -> None:
     assert abstention.choose(probability[:1], energies[:1], 0.4, 0.05, 0.01).margin > 0.3
 
 
+@pytest.mark.parametrize("both", [(0.3, 0.5), (1 - 3e-9, 1 - 1e-9)])
+def test_two_photographs_between_which_the_threshold_lies_midway_are_handed_over_together(
+    both: tuple[float, float],
+) -> None:
+    probability, energies = np.array([of(0.05), *map(of, both), of(0.8)]), np.array([1.0, 2.0, 2.0, 0.0])
+    threshold = sum(both) / 2
+    rule = abstention.choose(probability, energies, threshold, 0.05, 0.05)
+    assert abstention.near_threshold(probability, threshold, rule).tolist() == [False, True, True, False]
+    assert abstention.unfamiliar(energies, rule).tolist() == [False, True, True, False]
+
+
 def test_a_share_of_nothing_hands_over_nobody() -> None:
     probability, energies = np.array([of(0.4), of(0.41)]), np.array([1.0, 1e9])
     assert abstention.choose(probability, energies, 0.4, 0.0, 0.0) == NEVER
