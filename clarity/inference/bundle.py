@@ -114,6 +114,7 @@ def write(
         (draft / CARD).write_text(card.card(facts, ours, parity or {}), encoding="utf-8")
         for one, photograph in canaries:
             (draft / one.file).write_bytes(photograph)
+        names = sorted(file.name for file in draft.iterdir())
         said = Spec(
             **dict(facts),
             format=spec.FORMAT,
@@ -121,7 +122,7 @@ def write(
             forms={precision: GRAPHS[precision] for precision in offered},
             parity=dict(parity or {}),
             canaries=tuple(one for one, _ in canaries),
-            files={file.name: _sha256(file) for file in sorted(draft.iterdir())},
+            files=dict(zip(names, _hashes(draft, names), strict=True)),
         )
         (draft / spec.NAME).write_text(said.model_dump_json(indent=2) + "\n", encoding="utf-8")
         if folder.exists():
