@@ -1,6 +1,8 @@
 # Everything a person types. Each target sets up what it needs; a second call does not install again.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
+# A demo and the tests start hundreds of processes: each would compile all of Clarity anew.
+unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help setup demo test check up down serve bench docs
 
 DATA ?=

@@ -51,6 +51,7 @@ def trained_workspace(folder: Path, settings: Settings, params: Params) -> Path:
     phantoms.write(folder / "phantoms", params.phantoms)
     workspace = Workspace.create(PROJECT, folder / "workspace", params, settings)
     ingest(workspace, "phantoms", folder / "phantoms", params, Objects(settings))
-    for stage in workspace.stages():
-        workspace.repro(stage)
+    with workspace.lock():  # as in a training: one DVC for all of them
+        for stage in workspace.stages():
+            workspace.repro(stage)
     return workspace.path

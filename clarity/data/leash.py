@@ -1,10 +1,12 @@
 """``python -I leash.py SECONDS COMMAND…``: runs the command for as long as somebody holds the other end of its input.
 
-Once they let go, or are dead of whatever signal, the command and all that it has started are asked to end (SIGTERM) and
-after ``SECONDS`` made to. PR_SET_PDEATHSIG would reach DVC and not the stage that DVC has started, and knows threads,
-not processes. Started by its path, so that a workspace's own copy of the code is not imported in its place.
+What they write there is the command's. Once they let go, or are dead of whatever signal, the command and all that it
+has started are asked to end (SIGTERM) and after ``SECONDS`` made to. PR_SET_PDEATHSIG would reach DVC and not the stage
+that DVC has started, and knows threads, not processes. Started by its path, so that a workspace's own copy of the code
+is not imported in its place.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -25,11 +27,11 @@ def main(arguments: Sequence[str]) -> int:
 
     This process leads the group of all that is to end with it: it has to be started in a session of its own.
     """
-    child = subprocess.Popen(arguments[1:], stdin=subprocess.DEVNULL)
+    child = subprocess.Popen(arguments[1:], stdin=subprocess.PIPE)
     # our own signal to the group; a handler and not SIG_IGN, which the command would have inherited
     signal.signal(signal.SIGTERM, lambda *_: None)
     let_go = threading.Event()
-    follower = threading.Thread(target=_follow, args=(let_go, float(arguments[0])), daemon=True)
+    follower = threading.Thread(target=_follow, args=(child, let_go, float(arguments[0])), daemon=True)
     follower.start()
     code = child.wait()
     if let_go.is_set():
@@ -37,8 +39,10 @@ def main(arguments: Sequence[str]) -> int:
     return code if code >= 0 else 128 - code
 
 
-def _follow(let_go: threading.Event, grace_s: float) -> None:
-    os.read(sys.stdin.fileno(), 1)
+def _follow(child: subprocess.Popen[bytes], let_go: threading.Event, grace_s: float) -> None:
+    while said := os.read(sys.stdin.fileno(), 65536):
+        with contextlib.suppress(OSError):  # of a command that does not read, or has ended
+            os.write(child.stdin.fileno(), said)  # type: ignore[union-attr]
     let_go.set()
     os.killpg(0, signal.SIGTERM)
     until = time.monotonic() + grace_s

@@ -27,6 +27,11 @@ class Lock:
         """To hand to a process that has to end before the lock is free (``pass_fds``); none where it is not held."""
         return () if self._descriptor is None else (self._descriptor,)
 
+    @property
+    def depth(self) -> int:
+        """How often its holder has taken it; asked by the holder."""
+        return self._depth
+
     @contextmanager
     def held(self, wait_s: float) -> Iterator[None]:
         """Hold the lock inside. Raises AlreadyRunning where another holder keeps it for longer than ``wait_s``."""

@@ -1,15 +1,13 @@
 """A DVC workspace: the folder of conf/pipeline.yaml, dvc.yaml, data.dvc, data/ and artifacts/.
 
 DVC runs as a child process, one at a time: it does not wait for its own lock (DVC #10465), so a lock of ours comes
-first. It ends with this process, whatever ends that (``leash``), and keeps the lock until it has. Addresses go to
-.dvc/config.local, credentials only through the child's environment.
+first. The child lives as long as the lock is held, for all commands; it ends with this process, whatever ends that, and
+keeps the lock until it has. Addresses go to .dvc/config.local, credentials only through the child's environment.
 """
 
 import os
 import re
-import subprocess
 import sys
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from graphlib import CycleError, TopologicalSorter
@@ -18,7 +16,8 @@ from typing import Literal
 
 import yaml
 
-from clarity.data import leash, template
+from clarity.data import template
+from clarity.data.dvc import Dvc
 from clarity.data.lock import Lock
 from clarity.errors import WorkspaceError
 from clarity.params import Params
@@ -29,8 +28,6 @@ DATA_FILE = "data.dvc"
 REMOTE = "s3"
 _EDGE = re.compile(r'^"(?P<first>[^"]+)"(?: -> "(?P<then>[^"]+)")?;$')
 _WAIT_S = 3600.0
-_GRACE_S = 15.0
-"""For a stage to end in order once its run is stopped: a batch, and telling MLflow."""
 
 
 def _ignore(_line: str) -> None: ...
@@ -44,6 +41,7 @@ class Workspace:
         self.path = Path(path).resolve()
         self.settings = settings
         self._lock = Lock(self.path / ".dvc" / "tmp" / "clarity.lock")
+        self._dvc: Dvc | None = None
 
     def __repr__(self) -> str:
         return f"Workspace({self.path})"
@@ -79,7 +77,11 @@ class Workspace:
     def lock(self, *, wait_s: float = _WAIT_S) -> Iterator[None]:
         """The only writer of this workspace while inside; again inside itself is fine. Raises AlreadyRunning."""
         with self._lock.held(wait_s):
-            yield
+            try:
+                yield
+            finally:
+                if self._lock.depth == 1:
+                    self._end_dvc()
 
     def dvc(self, *arguments: str, on_line: Callable[[str], None] = _ignore) -> list[str]:
         """Run one DVC command and give its lines, each also to ``on_line`` as it comes.
@@ -89,7 +91,10 @@ class Workspace:
         if not (self.path / ".dvc").is_dir():
             raise WorkspaceError(f"{self.path}: no DVC workspace (Workspace.init makes one)")
         with self.lock():
-            return self._run(*arguments, on_line=on_line)
+            if self._dvc is None or not self._dvc.runs:
+                self._end_dvc()
+                self._dvc = Dvc(self.path, self._environment(), self._lock.descriptors)
+            return self._dvc.run(*arguments, on_line=on_line)
 
     def stages(self) -> list[str]:
         """Names of the stages of dvc.yaml as DVC orders them: whatever a stage needs comes before it."""
@@ -150,32 +155,10 @@ class Workspace:
         except OSError:
             raise WorkspaceError(f"{self.path}: no {DATA_FILE}, no data set yet; `clarity ingest` makes one") from None
 
-    def _run(self, *arguments: str, on_line: Callable[[str], None] = _ignore) -> list[str]:
-        command = [sys.executable, "-I", leash.__file__, str(_GRACE_S), sys.executable, "-m", "dvc", *arguments]
-        lines: list[str] = []
-        last: deque[str] = deque(maxlen=12)
-        try:
-            child = subprocess.Popen(
-                command, cwd=self.path, env=self._environment(), text=True, encoding="utf-8", errors="replace",
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                start_new_session=True, pass_fds=self._lock.descriptors,
-            )  # fmt: skip
-        except OSError as error:
-            raise WorkspaceError(f"{self.path}: DVC cannot be started ({error.strerror})") from None
-        with child:
-            try:
-                for line in child.stdout or ():
-                    text = line.rstrip()
-                    lines.append(text)
-                    last.append(text)
-                    on_line(text)
-            except BaseException:
-                child.communicate()  # lets go, and waits until all of them have ended
-                raise
-        if child.returncode != 0:
-            said = " | ".join(line for line in last if line) or "no output"
-            raise WorkspaceError(f"{self.path}: `dvc {' '.join(arguments)}` ended with {child.returncode}: {said}")
-        return lines
+    def _end_dvc(self) -> None:
+        if self._dvc is not None:
+            self._dvc.end()
+            self._dvc = None
 
     def _environment(self) -> dict[str, str]:
         programs = str(Path(sys.executable).parent)  # stages call `python`, and mean this one

@@ -89,6 +89,39 @@ def test_a_stage_that_fails_is_an_error_with_its_last_lines(workspace: Workspace
         workspace.repro("c_fails")
 
 
+def test_under_one_lock_one_dvc_runs_all_commands_and_ends_with_it(workspace: Workspace) -> None:
+    def under_us() -> list[psutil.Process]:
+        return [one for one in psutil.Process().children(recursive=True) if "dvc_commands" in " ".join(one.cmdline())]
+
+    with workspace.lock():
+        workspace.stages()
+        first = under_us()
+        assert first
+        with pytest.raises(WorkspaceError, match="c_fails"):
+            workspace.repro("c_fails")
+        assert workspace.repro("b_first") == "ran"
+        assert under_us() == first
+    assert under_us() == []
+
+
+def test_a_command_that_is_left_in_the_middle_ends_and_the_next_one_runs(workspace: Workspace) -> None:
+    def leave(_line: str) -> None:
+        raise KeyboardInterrupt
+
+    with workspace.lock():
+        with pytest.raises(KeyboardInterrupt):
+            workspace.repro("d_lasts", on_line=leave)
+        assert workspace.repro("b_first") == "ran"
+
+
+def test_a_stage_finds_nothing_in_its_input(workspace: Workspace) -> None:
+    (workspace.path / "dvc.yaml").write_text(STAGES + "  e_reads:\n    cmd: cat > read\n    deps: [in]\n")
+    with workspace.lock():
+        workspace.repro("e_reads")
+        assert workspace.repro("b_first") == "ran"
+    assert (workspace.path / "read").read_text() == ""
+
+
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
 def test_a_stage_ends_with_the_process_that_ran_it_whatever_ended_that(
     workspace: Workspace, how: signal.Signals
