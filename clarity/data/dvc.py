@@ -71,7 +71,8 @@ class Dvc:
 
     def end(self) -> None:
         """End it; harmless where it has ended."""
-        with self._child as child:
+        # of one that ended as it was spoken to, what was said is still to be written
+        with contextlib.suppress(BrokenPipeError), self._child as child:
             if self.runs:
                 self._say(())
                 child.wait()

@@ -89,10 +89,12 @@ def test_a_stage_that_fails_is_an_error_with_its_last_lines(workspace: Workspace
         workspace.repro("c_fails")
 
 
-def test_under_one_lock_one_dvc_runs_all_commands_and_ends_with_it(workspace: Workspace) -> None:
-    def under_us() -> list[psutil.Process]:
-        return [one for one in psutil.Process().children(recursive=True) if "dvc_commands" in " ".join(one.cmdline())]
+def under_us() -> list[psutil.Process]:
+    """DVC and its leash, as children of this process."""
+    return [one for one in psutil.Process().children(recursive=True) if "dvc_commands" in " ".join(one.cmdline())]
 
+
+def test_under_one_lock_one_dvc_runs_all_commands_and_ends_with_it(workspace: Workspace) -> None:
     with workspace.lock():
         workspace.stages()
         first = under_us()
@@ -112,6 +114,25 @@ def test_a_command_that_is_left_in_the_middle_ends_and_the_next_one_runs(workspa
         with pytest.raises(KeyboardInterrupt):
             workspace.repro("d_lasts", on_line=leave)
         assert workspace.repro("b_first") == "ran"
+
+
+def test_a_dvc_that_was_killed_between_commands_is_replaced_and_one_in_the_middle_is_an_error(
+    workspace: Workspace,
+) -> None:
+    def kill(line: str = "") -> None:
+        if "d_lasts" in line or not line:
+            for process in psutil.Process().children(recursive=True):
+                process.kill()
+
+    with workspace.lock():
+        workspace.stages()
+        first = under_us()
+        kill()
+        psutil.wait_procs(first, 30)
+        assert workspace.repro("b_first") == "ran"
+        with pytest.raises(WorkspaceError, match=r"`dvc repro --single-item d_lasts` ended with -9"):
+            workspace.repro("d_lasts", on_line=kill)
+        assert workspace.repro("b_first") == "cached"
 
 
 def test_a_stage_finds_nothing_in_its_input(workspace: Workspace) -> None:
