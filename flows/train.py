@@ -18,7 +18,7 @@ from prefect.states import Completed
 
 from clarity import params as parameters
 from clarity.data import replacement, versions
-from clarity.data.workspace import Workspace
+from clarity.data.workspace import PATIENCE_S, Workspace
 from clarity.errors import BundleError, NoChampion, StorageUnavailable, WorkspaceError
 from clarity.inference.bundle import Bundle
 from clarity.params import GateParams
@@ -33,7 +33,6 @@ from flows import logs
 Decision = Literal["promoted", "refused", "champion", "withdrawn"]
 _DELAYS_S = [2.0, 5.0, 15.0]
 """Between attempts of what talks to MLflow and PostgreSQL. A stage is never tried again by itself."""
-_PATIENCE_S = 5.0
 logs.plain()
 
 
@@ -68,7 +67,7 @@ def train(workspace: str | None = None) -> dict[str, Any]:
     settings = Settings.load()
     place = Workspace(Path(workspace) if workspace else settings.project, settings)
     params = parameters.load(place.path / "conf" / "pipeline.yaml")
-    with place.lock(wait_s=_PATIENCE_S):
+    with place.lock(wait_s=PATIENCE_S):
         place.init()
         replacement.recover(place)  # an ingest that was cut off: nobody trains on what was never a version
         versions.refuse_another(place, Objects(settings))  # the run would be recorded as trained on the named one

@@ -15,7 +15,7 @@ from clarity.data.collect import Collected, Progress, collect, seen, silent
 from clarity.data.likeness import near_pairs
 from clarity.data.manifest import REASON
 from clarity.data.merge import DataSet, merge
-from clarity.data.workspace import DATA, Workspace
+from clarity.data.workspace import DATA, PATIENCE_S, Workspace
 from clarity.errors import TooManyBad
 from clarity.params import Params
 from clarity.storage.objects import Objects
@@ -64,7 +64,7 @@ def check(
     Raises SourceError, ManifestError, StorageError, AlreadyRunning; WorkspaceError where data/ is not the version that
     data.dvc names.
     """
-    with workspace.lock(wait_s=0):
+    with workspace.lock(wait_s=PATIENCE_S):
         present = _present(workspace, Objects(workspace.settings))
         known = frozenset(present.manifest["sha256"])
         folder = workspace.path / replacement.STAGING / ("dry-run" if dry_run else name)
@@ -93,7 +93,7 @@ def commit(
 
     Raises TooManyBad, WorkspaceError, StorageError, SourceError, AlreadyRunning; then the previous version stands.
     """
-    with workspace.lock(wait_s=0):
+    with workspace.lock(wait_s=PATIENCE_S):
         old = _present(workspace, objects)
         rows = _completed(seen(collected), old)
         place.refuse_another(old, rows)

@@ -27,6 +27,8 @@ DATA = "data"
 DATA_FILE = "data.dvc"
 REMOTE = "s3"
 _EDGE = re.compile(r'^"(?P<first>[^"]+)"(?: -> "(?P<then>[^"]+)")?;$')
+PATIENCE_S = 5.0
+"""For what a killed ingest or training had started to end: until it has, the workspace is not free."""
 _WAIT_S = 3600.0
 
 

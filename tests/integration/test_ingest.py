@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -307,6 +308,23 @@ def test_a_killed_first_ingest_leaves_no_data_set(
     with pytest.raises(WorkspaceError, match="first ingest has not come to its end, no data set yet"):
         replacement.standing(workspace)
     assert run(folder).added == 12
+
+
+def test_an_ingest_waits_a_moment_for_what_a_killed_one_had_started_to_end(
+    run: Run, workspace: Workspace, tmp_path: Path
+) -> None:
+    other, held = Workspace(workspace.path, workspace.settings), threading.Event()
+
+    def hold() -> None:
+        with other.lock():
+            held.set()
+            time.sleep(0.5)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert held.wait(10)
+    assert run(source(tmp_path / "one", TWELVE)).added == 12
+    thread.join()
 
 
 def test_a_version_that_is_checked_out_after_an_ingest_was_killed_stays_and_is_what_the_next_one_builds_on(
