@@ -5,7 +5,6 @@ import json
 import secrets
 import subprocess
 import sys
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -48,14 +47,12 @@ class Dvc:
         Raises WorkspaceError with the command, its exit code and last lines.
         """
         lines: list[str] = []
-        last: deque[str] = deque(maxlen=_LAST)
         try:
             self._say(arguments)
             for line in self._child.stdout or ():
                 text, over, code = line.rstrip().partition(self._token)
                 if text or not over:
                     lines.append(text)
-                    last.append(text)
                     on_line(text)
                 if over:
                     break
@@ -65,7 +62,7 @@ class Dvc:
             self._child.communicate()  # lets go, and waits until all of them have ended
             raise
         if code != "0":
-            said = " | ".join(line for line in last if line) or "no output"
+            said = " | ".join(line for line in lines[-_LAST:] if line) or "no output"
             raise WorkspaceError(f"{self._path}: `dvc {' '.join(arguments)}` ended with {code}: {said}")
         return lines
 
