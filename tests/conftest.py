@@ -16,11 +16,12 @@ import subprocess
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hypothesis
+import psutil
 import pytest
 from filelock import FileLock
 from sqlalchemy import create_engine, text
@@ -43,7 +44,8 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"  # its threads know no passive policy
 os.environ.pop("SSL_CERT_FILE", None)
 os.environ["SSL_CERT_DIR"] = str(PROJECT / "tests")
 gc.disable()  # until all is imported and collected: hundreds of thousands of objects that are there to stay
-_SHARED = pytest.StashKey[Path]()
+_SHARED, _FAILED = pytest.StashKey[Path](), pytest.StashKey[bool]()
+_MEMORY, _ROOM = Path("/dev/shm"), 16 << 30
 _FIRST = ("flows/test_drill.py", "integration/test_training_evaluate.py", "integration/test_training_fit.py",
           "integration/test_stack_flows.py")  # fmt: skip
 """One that starts the stack of the run, and long ones that do without: the others would wait for it."""
@@ -56,8 +58,23 @@ def pytest_configure(config: pytest.Config) -> None:
     """The folder of the whole run: made by its controller, or by the one process that there is."""
     given = getattr(config, "workerinput", {}).get("shared")
     # not below pytest's own folder: another session would close that to PostgreSQL, which as root runs as its own user
-    config.stash[_SHARED] = Path(given or tempfile.mkdtemp(prefix="clarity-tests-"))
-    config.stash[_SHARED].chmod(0o711)
+    shared = Path(given or tempfile.mkdtemp(prefix="clarity-tests-", dir=_MEMORY if _memory_has_room() else None))
+    shared.chmod(0o711)
+    config.stash[_SHARED] = shared
+    if config.option.basetemp is None:
+        config.option.basetemp = shared / "tests"  # beside it: tests link to what it holds
+
+
+def _memory_has_room() -> bool:
+    """Databases, buckets and workspaces by the dozen are written and thrown away: 5 % of all time, on a quick disk.
+
+    They come to some 4 GB, beside the 6 of a run's processes.
+    """
+    if not os.access(_MEMORY, os.W_OK | os.X_OK):
+        return False
+    where = os.statvfs(_MEMORY)
+    free = min(where.f_bavail * where.f_frsize, psutil.virtual_memory().available)
+    return free >= _ROOM and not where.f_flag & os.ST_NOEXEC
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -80,6 +97,10 @@ def pytest_configure_node(node: Any) -> None:
     node.workerinput["shared"] = str(node.config.stash[_SHARED])
 
 
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    session.config.stash[_FAILED] = exitstatus == pytest.ExitCode.TESTS_FAILED
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput") or _SHARED not in config.stash:
         return
@@ -90,6 +111,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         with pytest.MonkeyPatch.context() as patched:
             patched.setenv("CLARITY_HOME", str(shared / "stack"))
             parts.down(Settings.load())
+    if config.stash.get(_FAILED, False) and (shared / "tests").exists():
+        kept = Path(tempfile.mkdtemp(prefix="clarity-failed-"))
+        with suppress(shutil.Error):  # sockets
+            shutil.copytree(shared / "tests", kept, symlinks=True, dirs_exist_ok=True)
+        print(f"the folders of what failed are in {kept}")  # noqa: T201
     shutil.rmtree(shared, ignore_errors=True)
 
 
