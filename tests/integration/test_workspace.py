@@ -91,7 +91,14 @@ def test_a_stage_that_fails_is_an_error_with_its_last_lines(workspace: Workspace
 
 def under_us() -> list[psutil.Process]:
     """DVC and its leash, as children of this process."""
-    return [one for one in psutil.Process().children(recursive=True) if "dvc_commands" in " ".join(one.cmdline())]
+    return [one for one in psutil.Process().children(recursive=True) if "dvc_commands" in _command(one)]
+
+
+def _command(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:  # it is over: a zombie, or not even that
+        return ""
 
 
 def test_under_one_lock_one_dvc_runs_all_commands_and_ends_with_it(workspace: Workspace) -> None:
