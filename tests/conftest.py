@@ -68,7 +68,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def _memory_has_room() -> bool:
     """Databases, buckets and workspaces by the dozen are written and thrown away: 5 % of all time, on a quick disk.
 
-    They come to some 4 GB, beside the 6 of a run's processes.
+    They come to some 2 GB, beside the 6 of a run's processes.
     """
     if not os.access(_MEMORY, os.W_OK | os.X_OK):
         return False
