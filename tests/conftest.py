@@ -66,7 +66,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _memory_has_room() -> bool:
-    """Databases, buckets and workspaces by the dozen are written and thrown away: 5 % of all time, on a quick disk.
+    """Databases, buckets and workspaces by the dozen are written and thrown away: 4 % of all time, on a quick disk.
 
     They come to some 2 GB, beside the 6 of a run's processes.
     """
@@ -98,7 +98,8 @@ def pytest_configure_node(node: Any) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    session.config.stash[_FAILED] = exitstatus == pytest.ExitCode.TESTS_FAILED
+    # xdist calls it interrupted where -x ended a run
+    session.config.stash[_FAILED] = exitstatus in (pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -128,8 +128,8 @@ def test_a_dvc_that_was_killed_between_commands_is_replaced_and_one_in_the_middl
 ) -> None:
     def kill(line: str = "") -> None:
         if "d_lasts" in line or not line:
-            ours = under_us()
-            for process in {*ours, *(stage for one in ours for stage in one.children(recursive=True))}:
+            leash = under_us()[0]  # first, or it would still tell how DVC ended
+            for process in (leash, *leash.children(recursive=True)):
                 process.kill()
 
     with workspace.lock():
@@ -138,7 +138,7 @@ def test_a_dvc_that_was_killed_between_commands_is_replaced_and_one_in_the_middl
         kill()
         psutil.wait_procs(first, 30)
         assert workspace.repro("b_first") == "ran"
-        with pytest.raises(WorkspaceError, match=r"`dvc repro --single-item d_lasts` ended with (-9|137)"):
+        with pytest.raises(WorkspaceError, match=r"`dvc repro --single-item d_lasts` ended with -9"):
             workspace.repro("d_lasts", on_line=kill)
         assert workspace.repro("b_first") == "cached"
 
